@@ -1,0 +1,25 @@
+"""Names of indexes and constraints as Django makes them, so that a schema made here is the one Django expects."""
+
+from __future__ import annotations
+
+from hashlib import md5
+
+__all__ = ["django_name"]
+
+_MAX_LENGTH = 63
+"""PostgreSQL's limit; MySQL's is 64, which no table of ours reaches."""
+
+
+def django_name(table: str, columns: list[str], suffix: str = "") -> str:
+    """`auth_user_groups_user_id_6a12ed8b`: as `BaseDatabaseSchemaEditor._create_index_name` of Django 6.1 does it."""
+    digest = md5(usedforsecurity=False)
+    for part in (table, *columns):
+        digest.update(part.encode())
+    ending = digest.hexdigest()[:8] + suffix
+    joined = "_".join(columns)
+    name = f"{table}_{joined}_{ending}"
+    if len(name) > _MAX_LENGTH:
+        ending = ending[: _MAX_LENGTH // 3]
+        room = (_MAX_LENGTH - len(ending)) // 2 - 1
+        name = f"{table[:room]}_{joined[:room]}_{ending}"
+    return name
