@@ -1,0 +1,31 @@
+"""The secret: how a password is hashed, verified and judged."""
+
+from .hashers import Argon2Hasher as Argon2Hasher
+from .hashers import BCryptHasher as BCryptHasher
+from .hashers import BCryptSHA256Hasher as BCryptSHA256Hasher
+from .hashers import Hasher as Hasher
+from .hashers import HashSummary as HashSummary
+from .hashers import MD5Hasher as MD5Hasher
+from .hashers import PasslibReader as PasslibReader
+from .hashers import PBKDF2Hasher as PBKDF2Hasher
+from .hashers import PBKDF2SHA1Hasher as PBKDF2SHA1Hasher
+from .hashers import ScryptHasher as ScryptHasher
+from .hashers import WerkzeugReader as WerkzeugReader
+from .hashers import WrappedHasher as WrappedHasher
+from .hashers import preferring as preferring
+from .pepper import Pepper as Pepper
+from .policy import PasswordPolicy as PasswordPolicy
+from .policy import recommended_validators as recommended_validators
+from .profiles import profile as profile
+from .service import Hashed as Hashed
+from .service import Passwords as Passwords
+from .service import is_usable as is_usable
+from .validators import BreachedPasswordValidator as BreachedPasswordValidator
+from .validators import CommonPasswordValidator as CommonPasswordValidator
+from .validators import ContextWordValidator as ContextWordValidator
+from .validators import MinimumLengthValidator as MinimumLengthValidator
+from .validators import NumericPasswordValidator as NumericPasswordValidator
+from .validators import PasswordStrength as PasswordStrength
+from .validators import PasswordValidator as PasswordValidator
+from .validators import StrengthValidator as StrengthValidator
+from .validators import UserAttributeSimilarityValidator as UserAttributeSimilarityValidator
