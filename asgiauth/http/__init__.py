@@ -1,0 +1,1 @@
+"""How it is spoken: the middleware, `request.auth`, the guards, and the actions as JSON."""
