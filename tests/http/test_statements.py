@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -236,6 +237,18 @@ async def test_what_changes_for_one_user_alone_costs_the_others_nothing(server: 
         await join(one.auth, "editors", "bob")
         await grant(one.auth, CHANGE, Post(1))
         assert await one.needs(ann) == ONE
+
+
+async def test_the_sets_of_those_who_were_here_last_are_kept(
+    server: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded, whoever comes: with room for two, the third takes the place of whom nobody saw for longest."""
+    monkeypatch.setattr("asgiauth.permissions.stored._KEPT", 2)
+    async with process(server, url) as one:
+        await one.auth.users.create("cy", password=PASSWORD)
+        ann, bob, cy = [await one.browser(name) for name in ("ann", "bob", "cy")]
+        assert [await one.needs(who, status=403) for who in (ann, bob, ann, cy)] == [TWO, ONE, ONE, TWO]
+        assert [await one.needs(who, status=403) for who in (ann, cy, bob, ann)] == [ONE, ONE, TWO, TWO]
 
 
 async def test_nobody_and_superusers_need_no_query_for_a_permission(server: str, url: str) -> None:

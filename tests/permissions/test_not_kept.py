@@ -6,8 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import Column as Column
-from sqlalchemy import Integer, MetaData, Table, Uuid, insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, Uuid, insert, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
