@@ -1,0 +1,12 @@
+"""`python tests/django_site/manage.py COMMAND`, by the python of `.venv-django`; settings.py says what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
