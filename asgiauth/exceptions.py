@@ -21,6 +21,7 @@ AsgiAuthError
 ├── SessionTooLarge                 more data than a session may hold
 ├── Conflict                        the database refused a row: `kind` and `constraint` say which rule
 └── Unavailable               503   the database (or the hashing queue) cannot answer now; nothing was changed
+    └── ReadOnly              503   this would write, and `Auth(read_only=True)` only reads
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ __all__ = [
     "NotReady",
     "PasswordRejected",
     "PermissionDenied",
+    "ReadOnly",
     "Reason",
     "SessionClosed",
     "SessionTooLarge",
@@ -197,3 +199,14 @@ class Unavailable(AsgiAuthError):
     def __init__(self, message: str, *, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ReadOnly(Unavailable):
+    """This would write, and `Auth(read_only=True)` only reads. Nothing was changed, and nothing was sent to the
+    database; trying again is of no use."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Auth(read_only=True) only reads, and this would write: do it where an Auth may write, or leave read_only "
+            "out"
+        )

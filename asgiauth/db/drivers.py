@@ -36,6 +36,8 @@ class SerializationFailure(Unavailable):
 class Driver(Protocol):
     dialect: Dialect
     begin: str
+    begin_reading: str
+    """Of a transaction that only reads; the server sees to it, where it can."""
     survives_cancellation: bool
     """A statement cut off in the middle leaves the connection usable."""
 
@@ -50,14 +52,17 @@ class Driver(Protocol):
         """The error in our own words, without values; the error itself where it is a programming mistake."""
 
 
-def driver_for(dialect_name: str) -> Driver:
-    """The driver of `sqlite`, `postgresql` or `mysql`."""
+def driver_for(dialect_name: str, *, read_only: bool = False) -> Driver:
+    """The driver of `sqlite`, `postgresql` or `mysql`. `read_only`: its transactions only read."""
     drivers: dict[str, type[Aiosqlite | Asyncpg | Asyncmy]] = {
         "sqlite": Aiosqlite,
         "postgresql": Asyncpg,
         "mysql": Asyncmy,
     }
-    return drivers[dialect_name]()
+    driver = drivers[dialect_name]()
+    if read_only:
+        driver.begin = driver.begin_reading
+    return driver
 
 
 _NO_TABLE = (
@@ -67,11 +72,23 @@ _NO_DATABASE = "the server has no database of that name: create it, or mend the 
 _REFUSED = "the database refuses the user name or the password: look at the database URL, and at the rights"
 """No name is repeated: an @ or a / in the password of a URL makes a part of it into another name."""
 _UNREACHABLE = "the database cannot be reached"
+_MAY_NOT_WRITE = (
+    "the database may only be read here: give Auth(read_only=True) where that is meant, or else let it be written"
+)
+_NOT_GRANTED = (
+    "the database does not let this role do that: grant it SELECT, INSERT, UPDATE and DELETE on asgiauth's tables (and "
+    "CREATE for whoever makes them), or SELECT alone and give Auth(read_only=True)"
+)
+_UNREADABLE_DIRECTORY = (
+    "SQLite cannot answer: it reads a file in WAL mode only where it may write beside it. A file that nobody writes to "
+    "can be opened with ?immutable=1"
+)
 
 
 class Aiosqlite:
     begin = "BEGIN IMMEDIATE"
     """A deferred transaction that turns into a writer later fails at once when another one writes."""
+    begin_reading = "BEGIN"
     survives_cancellation = True
 
     def __init__(self) -> None:
@@ -100,6 +117,8 @@ class Aiosqlite:
         if isinstance(error, sqlite3.Error):
             if str(error).startswith("no such table"):
                 return NotReady(_NO_TABLE)
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DIRECTORY":
+                return Unavailable(_UNREADABLE_DIRECTORY)
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _SQLITE_UNAVAILABLE:
                 return Unavailable(f"SQLite cannot answer: {_SQLITE_UNAVAILABLE[code]}")
@@ -120,7 +139,7 @@ _SQLITE_KINDS: Mapping[str, ConflictKind] = {
 _SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: "it is locked",
     sqlite3.SQLITE_LOCKED: "it is locked",
-    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_READONLY: _MAY_NOT_WRITE,
     sqlite3.SQLITE_IOERR: "the disk fails",
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
@@ -131,6 +150,7 @@ _SQLITE_UNAVAILABLE = {
 
 class Asyncpg:
     begin = "BEGIN"
+    begin_reading = "BEGIN READ ONLY"
     survives_cancellation = True
 
     def __init__(self) -> None:
@@ -162,6 +182,8 @@ class Asyncpg:
             return SerializationFailure("the transaction met another one; try again")
         if state in _SQLSTATE_NOT_READY:
             return NotReady(_SQLSTATE_NOT_READY[state])
+        if state in _SQLSTATE_NO_WRITES:
+            return Unavailable(_SQLSTATE_NO_WRITES[state])
         if state == "57014":  # the server, or somebody on it, has stopped the statement
             return Unavailable("PostgreSQL has stopped the statement")
         if state[:2] in ("08", "57") or isinstance(error, (OSError, TimeoutError)):
@@ -188,6 +210,7 @@ _SQLSTATE_NOT_READY: Mapping[str, str] = {
     "28000": _REFUSED,
     "28P01": _REFUSED,
 }
+_SQLSTATE_NO_WRITES: Mapping[str, str] = {"25006": _MAY_NOT_WRITE, "42501": _NOT_GRANTED}
 _POSTGRESQL_LOST = ("InternalClientError", "InvalidCachedStatementError")
 """The connection is of no use any more: the second after a migration, whose old plans it keeps."""
 _CLOSED = re.compile(r"clos(ed|ing)|released|not running")
@@ -195,6 +218,7 @@ _CLOSED = re.compile(r"clos(ed|ing)|released|not running")
 
 class Asyncmy:
     begin = "BEGIN"
+    begin_reading = "START TRANSACTION READ ONLY"
     survives_cancellation = False
 
     def __init__(self) -> None:
@@ -237,6 +261,8 @@ class Asyncmy:
             return SerializationFailure("the transaction met another one; try again")
         if code in _MYSQL_NOT_READY:
             return NotReady(_MYSQL_NOT_READY[code])
+        if code in _MYSQL_NO_WRITES:
+            return Unavailable(_MYSQL_NO_WRITES[code])
         if code in _MYSQL_UNAVAILABLE:
             return Unavailable(f"MariaDB/MySQL cannot answer: error {code}")
         if code in _MYSQL_VALUES:
@@ -290,6 +316,11 @@ _MYSQL_NOT_READY: Mapping[int | None, str] = {
     **dict.fromkeys((1044, 1045, 1130, 1698, 1862, 4151), _REFUSED),
 }
 """Refused: user, password, host or database; a password that has expired; an account that is locked (MariaDB)."""
-_MYSQL_HARMLESS = {1046, 1050, 1054, 1142}
+_MYSQL_NO_WRITES: Mapping[int | None, str] = {
+    **dict.fromkeys((1290, 1792, 1836), _MAY_NOT_WRITE),
+    **dict.fromkeys((1142, 1143), _NOT_GRANTED),
+}
+"""A transaction or a server that only reads; what is not granted on a table or a column."""
+_MYSQL_HARMLESS = {1046, 1050, 1054}
 """Errors whose message names tables and columns, and no value."""
-_MYSQL_UNAVAILABLE = {1021, 1030, 1114, 1203, 1226, 1290, 1792, 1836, 3024, 1317, 1969}
+_MYSQL_UNAVAILABLE = {1021, 1030, 1114, 1203, 1226, 3024, 1317, 1969}

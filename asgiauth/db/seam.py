@@ -10,11 +10,12 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..exceptions import NotReady, Unavailable
+from ..exceptions import NotReady, ReadOnly, Unavailable
 from .commit import Work
 from .drivers import LostConnection, SerializationFailure
+from .joined import JoinedLease, join
 from .shield import finish
-from .sources import JoinedLease, Lease, join, source_for
+from .sources import Lease, source_for
 from .statement import Arguments, Prepared, Row, Statement
 from .unit import TOO_SLOW, Unit, deadline_from_now, translated_by
 
@@ -34,13 +35,17 @@ _ATTEMPTS = 3
 
 
 class Database:
-    """The seam over a database URL, a `databases.Database` or an SQLAlchemy `AsyncEngine`."""
+    """The seam over a database URL, a `databases.Database` or an SQLAlchemy `AsyncEngine`. With `read_only` whatever
+    would write, or lock rows to do so, raises `ReadOnly` instead of reaching the server."""
 
-    def __init__(self, database: object) -> None:
-        self._source = source_for(database)
+    def __init__(self, database: object, *, read_only: bool = False) -> None:
+        self._source = source_for(database, read_only=read_only)
+        self.read_only = read_only
         self._driver = self._source.driver
         self._unit: ContextVar[Unit | None] = ContextVar("asgiauth_unit", default=None)
         self.connected = False
+        self.shared_with_django = False
+        """Whether Django uses it, too: `Auth` says so once it is connected, and who does otherwise then asks here."""
 
     @property
     def dialect(self) -> str:
@@ -60,6 +65,11 @@ class Database:
         self.connected = False
         await finish(self._source.disconnect())
 
+    def check_writable(self) -> None:
+        """For what costs something before it writes. Raises `ReadOnly`."""
+        if self.read_only:
+            raise ReadOnly
+
     def prepare(self, statement: Statement) -> Prepared:
         """Compiles a statement that will run often, with `bindparam()` where its values go."""
         return Prepared(statement, self._driver.dialect)
@@ -70,6 +80,8 @@ class Database:
             await _catch_up(unit)
             return await unit.rows(statement, **parameters)
         prepared = statement if isinstance(statement, Prepared) else self.prepare(statement)
+        if self.read_only and prepared.writes:
+            raise ReadOnly
         sql, arguments = prepared.bind(parameters)
         return prepared.rows(await self._read(sql, arguments), json_is_text=self._source.json_is_text)
 
@@ -146,7 +158,7 @@ class Database:
         """Units of this task run in savepoints of the application's own transaction, which stays its own to end."""
         self._check_connected()
         lease = await join(target, self._driver)
-        unit = Unit(self._driver, lease, json_is_text=False, task=asyncio.current_task())
+        unit = self._new_unit(lease, asyncio.current_task())
         lease.watch(unit.works, partial(self._tell, unit.works))
         token = self._unit.set(unit)
         try:
@@ -256,8 +268,8 @@ class Database:
                 await unit.lease.release(broken=unit.unusable)
 
     def _new_unit(self, lease: Lease, task: asyncio.Task[Any] | None, deadline: float | None = None) -> Unit:
-        json_is_text = self._source.json_is_text
-        return Unit(self._driver, lease, json_is_text=json_is_text, task=task, deadline=deadline)
+        is_text = self._source.json_is_text and not isinstance(lease, JoinedLease)
+        return Unit(self._driver, lease, json_is_text=is_text, read_only=self.read_only, task=task, deadline=deadline)
 
     async def _guarded(self, work: Awaitable[T], deadline: float | None = None) -> T:
         try:

@@ -1,5 +1,5 @@
-"""Where connections come from: a `databases.Database`, an SQLAlchemy `AsyncEngine`, or an open session of the
-application. Each hands out the raw connection of the driver, so that one implementation runs every statement."""
+"""Where connections come from: a `databases.Database` or an SQLAlchemy `AsyncEngine`. Each hands out the raw connection
+of the driver, so that one implementation runs every statement."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sqlalchemy import Dialect
 from sqlalchemy.pool import StaticPool
 
 from ..exceptions import ConfigurationError
-from .commit import Work, watch_connection, when_committed
+from .commit import Work, when_committed
 from .drivers import Driver, LostConnection, driver_for
 from .shield import finish
 from .statement import Arguments
 from .url import database_from_url
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-__all__ = ["Lease", "Source", "is_sqlalchemy", "join", "source_for"]
+__all__ = ["NO_LOCK", "Lease", "PlainLease", "Source", "check_driver", "is_sqlalchemy", "source_for"]
 
 
 class Lease(Protocol):
@@ -64,14 +64,15 @@ class Source(Protocol):
         """A raw connection that takes reads from every task at once, if there is one."""
 
 
-def source_for(database: object) -> Source:
-    """Raises `ConfigurationError` for what is neither a URL, a `databases.Database` nor an `AsyncEngine`."""
+def source_for(database: object, *, read_only: bool = False) -> Source:
+    """`read_only`: what it begins only reads, and a URL opens a file of SQLite so that nobody could write to it. Raises
+    `ConfigurationError` for what is neither a URL, a `databases.Database` nor an `AsyncEngine`."""
     if isinstance(database, str):
-        return _databases_source(database_from_url(database))
+        return _databases_source(database_from_url(database, read_only=read_only), read_only=read_only)
     if isinstance(database, databases.Database):
-        return _databases_source(database)
+        return _databases_source(database, read_only=read_only)
     if is_sqlalchemy(database, "AsyncEngine"):
-        return EngineSource(database)  # type: ignore[arg-type]  # recognised by name: importing the type needs greenlet
+        return EngineSource(database, read_only=read_only)  # type: ignore[arg-type]  # recognised by name: importing the type needs greenlet
     raise ConfigurationError(
         f"a database URL, a databases.Database or an SQLAlchemy AsyncEngine is needed, not {type(database).__name__}"
     )
@@ -82,35 +83,37 @@ def is_sqlalchemy(value: object, name: str) -> bool:
     return any(c.__name__ == name and c.__module__.startswith("sqlalchemy.ext.asyncio") for c in type(value).__mro__)
 
 
-def _databases_source(database: databases.Database) -> Source:
+def _databases_source(database: databases.Database, *, read_only: bool) -> Source:
     backend = type(database._backend).__module__.rpartition(".")[2]
     if backend == "sqlite":
-        return SqliteSource(database)
+        return SqliteSource(database, read_only=read_only)
     if backend in ("asyncpg", "postgres"):
-        return PoolSource(database, driver_for("postgresql"))
+        return PoolSource(database, driver_for("postgresql", read_only=read_only))
     if backend == "asyncmy":
-        return PoolSource(database, driver_for("mysql"))
+        return PoolSource(database, driver_for("mysql", read_only=read_only))
     raise ConfigurationError(
         f"databases.Database on {backend!r} is not supported: use sqlite://, postgresql:// or mysql+asyncmy://"
     )
 
 
-_NO_LOCK = nullcontext()
+NO_LOCK = nullcontext()
 _PATIENCE = 2000
 """Milliseconds that SQLite waits while another process writes: less than STATEMENT_TIMEOUT."""
 
 
-class _Lease:
+class PlainLease:
+    """A lease without a transaction of the application's to wait for."""
+
     def deferred(self, work: Work) -> bool:
         return False
 
 
 @dataclass
-class _PoolLease(_Lease):
+class _PoolLease(PlainLease):
     connection: Any
     driver: Driver
     in_transaction: bool = False
-    statement_lock: AbstractAsyncContextManager[Any] = _NO_LOCK
+    statement_lock: AbstractAsyncContextManager[Any] = NO_LOCK
 
     @property
     def raw(self) -> Any:
@@ -196,11 +199,11 @@ class PoolSource:
 
 
 @dataclass
-class _HeldLease(_Lease):
+class _HeldLease(PlainLease):
     source: SqliteSource
     raw: Any
     in_transaction: bool = False
-    statement_lock: AbstractAsyncContextManager[Any] = _NO_LOCK
+    statement_lock: AbstractAsyncContextManager[Any] = NO_LOCK
 
     async def release(self, *, broken: bool) -> None:
         if broken:
@@ -212,9 +215,10 @@ class SqliteSource(PoolSource):
     """Two connections kept open, because `databases` opens a file and a thread for each query: one that writes, a unit
     of work at a time, and one that reads beside it (WAL)."""
 
-    def __init__(self, database: databases.Database) -> None:
-        super().__init__(database, driver_for("sqlite"))
+    def __init__(self, database: databases.Database, *, read_only: bool) -> None:
+        super().__init__(database, driver_for("sqlite", read_only=read_only))
         self._held: list[Any] = []
+        self._read_only = read_only
 
     async def connect(self) -> None:
         await super().connect()
@@ -233,17 +237,23 @@ class SqliteSource(PoolSource):
             connection = self.database._backend.connection()
             await connection.acquire()
             self._held.append(connection)
-            for pragma in (f"busy_timeout={_PATIENCE}", "synchronous=NORMAL", "foreign_keys=ON"):
+            writing = ["query_only=ON"] if self._read_only else ["synchronous=NORMAL", "foreign_keys=ON"]
+            for pragma in (f"busy_timeout={_PATIENCE}", *writing):
                 await self.driver.fetch(connection.raw_connection, f"PRAGMA {pragma}", Arguments())
-            await self._write_ahead(connection.raw_connection)
+            if not self._read_only:
+                await self._write_ahead(connection.raw_connection)
 
     async def _write_ahead(self, raw: Any) -> None:
-        """SQLite does not wait for its busy timeout here, when several processes start on one file."""
+        """SQLite does not wait for its busy timeout here, when several processes start on one file. A file that is
+        read-only stays as it is."""
         while True:
             try:
                 await self.driver.fetch(raw, "PRAGMA journal_mode=WAL", Arguments())
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                code = error.sqlite_errorcode & 0xFF
+                if code == sqlite3.SQLITE_READONLY:
+                    break
+                if code != sqlite3.SQLITE_BUSY:
                     raise
                 await asyncio.sleep(0.02)
             else:
@@ -272,13 +282,13 @@ class SqliteSource(PoolSource):
 
 
 @dataclass
-class _EngineLease(_Lease):
+class _EngineLease(PlainLease):
     connection: AsyncConnection
     raw: Any
     driver: Driver
     unit_lock: AbstractAsyncContextManager[Any]
     in_transaction: bool = False
-    statement_lock: AbstractAsyncContextManager[Any] = _NO_LOCK
+    statement_lock: AbstractAsyncContextManager[Any] = NO_LOCK
 
     async def release(self, *, broken: bool) -> None:
         await finish(self._release(broken=broken))
@@ -299,10 +309,10 @@ class EngineSource:
 
     json_is_text = False
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        _check_driver(engine.dialect)
+    def __init__(self, engine: AsyncEngine, *, read_only: bool) -> None:
+        check_driver(engine.dialect)
         self.engine = engine
-        self.driver = driver_for(engine.dialect.name.replace("mariadb", "mysql"))
+        self.driver = driver_for(engine.dialect.name.replace("mariadb", "mysql"), read_only=read_only)
 
     async def connect(self) -> None:
         # writers queue here: polling SQLite's file lock is slow and unfair
@@ -336,63 +346,7 @@ class EngineSource:
         return None
 
 
-@dataclass
-class JoinedLease(_Lease):
-    """The application's `AsyncSession` or `AsyncConnection`, in its own transaction."""
-
-    target: Any
-    connection: AsyncConnection
-    raw: Any
-    in_transaction: bool = True
-    statement_lock: AbstractAsyncContextManager[Any] = _NO_LOCK
-
-    async def catch_up(self) -> None:
-        """A session sends the SAVEPOINT of `begin_nested()` with its next statement, and does not see ours."""
-        if self.target is not self.connection:
-            await self.target.connection()
-
-    def watch(self, works: list[Work], tell: Work) -> None:
-        """Calls `tell` after each commit; a rollback empties `works`."""
-        watch_connection(self.connection.sync_connection, works, tell)
-
-    async def release(self, *, broken: bool) -> None:
-        """It stays the application's."""
-
-
-async def join(target: AsyncSession | AsyncConnection, driver: Driver) -> JoinedLease:
-    """Flushes a session, makes sure that a transaction is open, and hands out the connection it is open on.
-
-    Raises `ConfigurationError` for anything else, and for a connection to another kind of server.
-    """
-    is_session = is_sqlalchemy(target, "AsyncSession") or is_sqlalchemy(target, "async_scoped_session")
-    if not is_session and not is_sqlalchemy(target, "AsyncConnection"):
-        raise ConfigurationError(
-            f"joined() takes an SQLAlchemy AsyncSession or AsyncConnection, not {type(target).__name__}"
-        )
-    work: Any = target
-    dialect = (work.get_bind() if is_session else work).dialect
-    _check_driver(dialect)
-    if dialect.name.replace("mariadb", "mysql") != driver.dialect.name:
-        raise ConfigurationError(
-            f"joined() got a connection to {dialect.name}, but Auth was built for {driver.dialect.name}"
-        )
-    if is_session:
-        await work.flush()
-    connection = await work.connection() if is_session else work
-    await connection.exec_driver_sql("SELECT 1")  # SQLAlchemy sends BEGIN with the first statement
-    raw = (await connection.get_raw_connection()).driver_connection
-    if driver.dialect.name == "sqlite" and not raw.in_transaction:
-        await raw.execute(driver.begin)  # pysqlite begins later still, and an outermost savepoint would commit itself
-    _check_transaction(driver, raw)
-    return JoinedLease(work, connection, raw)
-
-
-def _check_transaction(driver: Driver, raw: Any) -> None:
-    if driver.dialect.name == "mysql" and raw.get_autocommit():
-        raise ConfigurationError("joined() got a connection in AUTOCOMMIT: there is no transaction to join")
-
-
-def _check_driver(dialect: Dialect) -> None:
+def check_driver(dialect: Dialect) -> None:
     if dialect.driver not in ("aiosqlite", "asyncpg", "asyncmy"):
         raise ConfigurationError(
             f"the driver {dialect.driver!r} is not supported: use sqlite+aiosqlite, postgresql+asyncpg or mysql+asyncmy"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Dialect
-from sqlalchemy.sql import Delete, Insert, Select, Update
+from sqlalchemy.sql import Delete, Insert, Select, Update, visitors
 from sqlalchemy.sql.selectable import CompoundSelect
 from sqlalchemy.types import JSON, Float, Numeric, TypeEngine
 
@@ -56,6 +57,12 @@ class Prepared:
             (str(key), _result_processor(column.type, dialect)) for key, column in statement.exported_columns.items()
         ]
         self._decoded = [(key, None if process is _json_value else process) for key, process in self._columns]
+
+    @cached_property
+    def writes(self) -> bool:
+        """Whether it changes rows, or locks them as if to change them, in whatever part of it."""
+        parts = visitors.iterate(self._compiled.statement)
+        return any(getattr(part, "is_dml", False) or getattr(part, "_for_update_arg", None) for part in parts)
 
     def bind(self, parameters: Mapping[str, Any]) -> tuple[str, Arguments]:
         """The SQL text and the arguments in its order."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Table
 
-from ..exceptions import Conflict, Unavailable
+from ..exceptions import Conflict, ReadOnly, Unavailable
 from .commit import Work
 from .drivers import Done, Driver, Fetched, LostConnection, SerializationFailure
 from .sources import Lease
@@ -34,6 +34,7 @@ class Unit:
         lease: Lease,
         *,
         json_is_text: bool,
+        read_only: bool = False,
         task: asyncio.Task[Any] | None,
         deadline: float | None = None,
     ) -> None:
@@ -41,6 +42,7 @@ class Unit:
         self.deadline = deadline
         """When its statements must be done, in the event loop's time; None: each has STATEMENT_TIMEOUT for itself."""
         self._json_is_text = json_is_text
+        self._read_only = read_only
         self._names = count(1)
         self.lease = lease
         self.task = task
@@ -95,18 +97,20 @@ class Unit:
 
     async def text(self, sql: str) -> None:
         """Runs SQL text that has no parameters, such as DDL."""
-        await self._run(lambda: self._driver.execute(self.lease.raw, sql, None))
+        if self._read_only:
+            raise ReadOnly
+        await self._say(sql)
 
     async def begin(self) -> str:
         """Opens a transaction, or a savepoint where the application has one open; returns the savepoint's name."""
         if self.lease.in_transaction:
             return await self.savepoint()
-        await self.text(self._driver.begin)
+        await self._say(self._driver.begin)
         return ""
 
     async def savepoint(self) -> str:
         name = f"asgiauth_{next(self._names)}"
-        await self.text(f"SAVEPOINT {name}")
+        await self._say(f"SAVEPOINT {name}")
         return name
 
     async def keep(self, savepoint: str = "") -> None:
@@ -120,7 +124,7 @@ class Unit:
     async def _commit(self, savepoint: str) -> None:
         if self._failed and not self.interrupted:
             raise Conflict("other", "an earlier statement failed: put what may fail into a unit of its own")
-        await self.text(f"RELEASE SAVEPOINT {savepoint}" if savepoint else "COMMIT")
+        await self._say(f"RELEASE SAVEPOINT {savepoint}" if savepoint else "COMMIT")
 
     async def rollback(self, savepoint: str = "") -> None:
         """Never raises: it must not hide the error that led here."""
@@ -135,9 +139,13 @@ class Unit:
             self.unusable = True
 
     def _prepare(self, statement: Statement | Prepared) -> Prepared:
-        if isinstance(statement, Prepared):
-            return statement
-        return Prepared(statement, self._driver.dialect)
+        prepared = statement if isinstance(statement, Prepared) else Prepared(statement, self._driver.dialect)
+        if self._read_only and prepared.writes:
+            raise ReadOnly
+        return prepared
+
+    async def _say(self, sql: str) -> None:
+        await self._run(lambda: self._driver.execute(self.lease.raw, sql, None))
 
     async def _run(self, run: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if self.interrupted:

@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import databases
 
@@ -37,8 +37,9 @@ _TLS_KEYS = ("sslmode", "sslrootcert")
 _TLS_MODES = ("disable", "require", "verify-ca", "verify-full")
 
 
-def database_from_url(url: str) -> databases.Database:
-    """Raises `ConfigurationError` for a scheme, driver or query key that could not be honoured."""
+def database_from_url(url: str, *, read_only: bool = False) -> databases.Database:
+    """`read_only`: a file of SQLite is opened so that nothing can be written to it, and must be there. Raises
+    `ConfigurationError` for a scheme, driver or query key that could not be honoured."""
     scheme, separator, rest = url.partition("://")
     dialect = _SCHEMES.get(scheme)
     if not separator or dialect is None:
@@ -58,6 +59,7 @@ def database_from_url(url: str) -> databases.Database:
     if dialect == "sqlite":
         options = _take(keys, _SQLITE_OPTIONS)
         _check_file(location)
+        location = _as_uri(location, options, read_only=read_only)
     else:
         _check_port(f"{target}://{location}")
         tls = _tls(keys)
@@ -83,6 +85,18 @@ def _check_file(location: str) -> None:
         raise ConfigurationError("an SQLite URL has three slashes before the path, sqlite:///app.db, or four: absolute")
 
 
+def _as_uri(location: str, options: dict[str, Any], *, read_only: bool) -> str:
+    """SQLite takes `mode` and `immutable` in a file's URI alone."""
+    keys: dict[str, str] = {name: options.pop(name) for name in ("mode", "immutable") if name in options}
+    if read_only:
+        keys["mode"] = "ro"
+    if not keys:
+        return location
+    options["uri"] = True
+    uri = "file:" + quote(unquote(location)[1:])
+    return f"/{quote(uri)}?{urlencode(keys)}"
+
+
 def _check_port(url: str) -> None:
     try:
         urlsplit(url).port  # noqa: B018  reading it is the check
@@ -97,10 +111,13 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _utf8(text: str) -> str:
-    if text not in ("utf8", "utf8mb3", "utf8mb4"):
-        raise ValueError
-    return text
+def _only(*allowed: str) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        if text not in allowed:
+            raise ValueError
+        return text
+
+    return checked
 
 
 def _positive(text: str) -> int:
@@ -114,7 +131,11 @@ _POOL: dict[str, tuple[str, Callable[[str], Any]]] = {
     "min_size": ("min_size", _positive),
     "max_size": ("max_size", _positive),
 }
-_SQLITE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {"timeout": ("timeout", _seconds)}
+_SQLITE_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "timeout": ("timeout", _seconds),
+    "mode": ("mode", _only("ro")),
+    "immutable": ("immutable", _only("1")),
+}
 _POSTGRESQL_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_POOL,
     "application_name": ("application_name", str),
@@ -123,7 +144,7 @@ _MYSQL_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_POOL,
     "pool_recycle": ("pool_recycle", _positive),
     "unix_socket": ("unix_socket", str),
-    "charset": ("charset", _utf8),
+    "charset": ("charset", _only("utf8", "utf8mb3", "utf8mb4")),
 }
 
 
