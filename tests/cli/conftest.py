@@ -26,11 +26,13 @@ NAMES = ("ASGIAUTH_APP", "ASGIAUTH_SUPERUSER_USERNAME", "ASGIAUTH_SUPERUSER_EMAI
 GOOD = "correct horse battery"
 
 OWN_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""getpass asks /dev/tty, which is the terminal that a process controls."""
+"""getpass asks /dev/tty, which is the terminal that a process controls. A shell starts what runs in the background with
+its ctrl-C ignored, and that is inherited."""
 
 SITE = """
 from asgiauth import Auth
