@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hashlib import md5
 
-__all__ = ["django_name"]
+__all__ = ["MAX_LENGTHS", "django_name"]
 
-_MAX_LENGTH = 63
-"""PostgreSQL's limit; MySQL's is 64, which no table of ours reaches."""
+MAX_LENGTHS = {"postgresql": 63, "mysql": 64, "sqlite": 200}
+"""Of a name, as Django shortens it for each server."""
 
 
-def django_name(table: str, columns: list[str], suffix: str = "") -> str:
+def django_name(table: str, columns: list[str], suffix: str = "", *, limit: int = MAX_LENGTHS["postgresql"]) -> str:
     """`auth_user_groups_user_id_6a12ed8b`: as `BaseDatabaseSchemaEditor._create_index_name` of Django 6.1 does it."""
     digest = md5(usedforsecurity=False)
     for part in (table, *columns):
@@ -18,8 +18,8 @@ def django_name(table: str, columns: list[str], suffix: str = "") -> str:
     ending = digest.hexdigest()[:8] + suffix
     joined = "_".join(columns)
     name = f"{table}_{joined}_{ending}"
-    if len(name) > _MAX_LENGTH:
-        ending = ending[: _MAX_LENGTH // 3]
-        room = (_MAX_LENGTH - len(ending)) // 2 - 1
+    if len(name) > limit:
+        ending = ending[: limit // 3]
+        room = (limit - len(ending)) // 2 - 1
         name = f"{table[:room]}_{joined[:room]}_{ending}"
     return name

@@ -17,7 +17,7 @@ from ..passwords import Hashed, Passwords, is_usable
 from ..passwords.policy import unstorable
 from ..passwords.service import unusable
 from .fields import check_value
-from .model import UserT
+from .model import UserModel, UserT
 
 __all__ = ["Credentials", "NewPassword"]
 
@@ -40,14 +40,15 @@ class Credentials(Generic[UserT]):
         self,
         database: Database,
         tables: Tables,
-        user_class: type[UserT],
+        model: UserModel[UserT],
         passwords: Passwords,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._user, self._state, self._history = tables.user, tables.user_state, tables.password_history
-        self._cls = user_class
+        self._model = model
+        self._has_passwords = "password" in tables.user.c
         self._passwords = passwords
         self._clock = clock
         user, state = tables.user, tables.user_state
@@ -75,10 +76,14 @@ class Credentials(Generic[UserT]):
 
         `user` is for the policy. The `last` passwords of `user_id`, of which `present` is the hash of the one that
         counts now, are refused; by default as many as the policy's `history` says. That costs up to so many hashes.
-        Raises `InvalidField` and, unless `validate=False`, `PasswordRejected` with every reason.
+        Raises `InvalidField`, also where users have no password; unless `validate=False`, `PasswordRejected` with every
+        reason.
         """
+        self._database.check_writable()
         if password is None:
             return NewPassword(unusable())
+        if not self._has_passwords:
+            raise InvalidField("password", "unknown_field")
         if not isinstance(password, str):
             raise InvalidField("password", "invalid_type", {"expected": "str"})
         if isinstance(password, Hashed):
@@ -91,6 +96,10 @@ class Credentials(Generic[UserT]):
         check_value(self._user.c.password, encoded)
         return NewPassword(encoded, password)
 
+    def stored(self, new: NewPassword) -> dict[str, str]:
+        """By column."""
+        return {"password": str(new.encoded)} if self._has_passwords else {}
+
     async def store(self, unit: Unit, user_id: Any, new: NewPassword, *, replacing: str | None) -> UserT:
         """The user with the new password. Raises `NotFound` when the user is gone, or the stored hash is not
         `replacing`, where that is given: with a history it has to be."""
@@ -102,7 +111,7 @@ class Credentials(Generic[UserT]):
         (row,) = await unit.rows(self._with_state, id=user_id)
         if self.has_history and replacing is not None and is_usable(replacing):
             await self._remember(unit, user_id, replacing)
-        user = self._cls.from_row(row)
+        user = self._model.user(row)
         await self.note(unit, user, new, was_required=bool(row[_MUST_CHANGE]))
         return user
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Enum, Float, Integer, Numeric, SmallInteger
+from sqlalchemy import BigInteger, Column, Enum, Float, Integer, Numeric, SmallInteger, String, Uuid
 from sqlalchemy.types import TypeEngine
 
 from ..exceptions import InvalidField
@@ -39,11 +41,20 @@ def check_value(column: Column[Any], value: Any) -> None:
         raise InvalidField(name, "out_of_range")
 
 
-def key_value(column: Column[Any], key: object) -> int | None:
-    """An integer key, also as a path or a form spells it; None for what no row can have."""
+def key_value(column: Column[Any], key: object) -> Any:
+    """A key, also as a path or a form spells it; None for what no row can have."""
+    type_ = column.type
+    if isinstance(type_, String):
+        fits = isinstance(key, str) and len(key) <= (type_.length or 0) and is_storable(key)
+        return key if fits else None
+    if isinstance(type_, Uuid):
+        return UUID(key) if isinstance(key, str) and _UUID.fullmatch(key) else key if isinstance(key, UUID) else None
     if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 20:
         key = int(key)
-    return key if isinstance(key, int) and _is_a(key, int) and _in_range(column.type, key) else None
+    return key if isinstance(key, int) and _is_a(key, int) and _in_range(type_, key) else None
+
+
+_UUID = re.compile("[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _check_text(name: str, text: str, max_length: int | None) -> None:

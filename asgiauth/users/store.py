@@ -9,28 +9,28 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Generic
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, or_, select, update
 
 from ..db import Database, Unit
 from ..db.tables import Tables
 from ..events import EventBus, PasswordChanged, UserCreated, UserDeleted, UserUpdated
 from ..exceptions import Conflict, InvalidField, NotFound, Unavailable, UserExists
 from ..passwords import Hashed, Passwords
+from .columns import defaults, has_flag, needed
 from .credentials import Credentials, NewPassword
 from .deletion import delete_rows
 from .fields import check_value, key_value
 from .holders import Located, are_granted, are_in_group, checked_name
-from .identifiers import check_email, check_pair, check_username, is_pair, is_storable, name_of
+from .identifiers import is_storable
 from .live_sessions import LiveSessions
 from .model import UserModel, UserT
+from .names import Names
 from .namespace import Identifiers
 from .rows import exactly, locked, taken
 from .user import User
 
 __all__ = ["Page", "Users"]
 
-_NAMES = ("username", "email")
-_SEARCHED = ("username", "email", "first_name", "last_name")
 PAGE_LIMIT = 1000
 _CHANGES = 10
 """How often a change of a password looks again, when another one was faster."""
@@ -61,7 +61,7 @@ class Users(Generic[UserT]):
     ) -> None:
         self._database = database
         self._tables = tables
-        self._cls = model.cls
+        self._model = model
         self._passwords = passwords
         self._clock = clock
         self._sessions = sessions
@@ -69,8 +69,9 @@ class Users(Generic[UserT]):
         self._locate = locate
         user = tables.user
         self._by_id = database.prepare(select(user).where(user.c.id == bindparam("id", type_=user.c.id.type)))
-        self._identifiers = Identifiers(database, tables)
-        self._credentials = Credentials(database, tables, model.cls, passwords, clock=clock)
+        self._names = Names(model, user)
+        self._identifiers = Identifiers(database, tables, self._names)
+        self._credentials = Credentials(database, tables, model, passwords, clock=clock)
 
     async def create(
         self,
@@ -86,31 +87,18 @@ class Users(Generic[UserT]):
         Raises `UserExists` when a login identifier is taken, in whatever spelling; `InvalidField`; and
         `PasswordRejected` unless `validate=False`.
         """
-        address = _checked(check_email, "email", "" if email is None else email)
-        name = name_of(address) if username is None else _checked(check_username, "username", username)
-        values: dict[str, Any] = {
-            "first_name": "",
-            "last_name": "",
-            "is_active": True,
-            "is_staff": False,
-            "is_superuser": False,
-            "last_login": None,
-            "date_joined": self._clock(),
-            **fields,
-            "username": name,
-            "email": address,
-        }
+        given = {**fields, **self._names.new(username, email)}
+        values = {**defaults(self._tables.user, self._clock()), **self._names.stored(given)}
         self._check_fields(values, complete=True)
-        check_pair(name, address)
-        new = await self._credentials.prepare(password, SimpleNamespace(**values), validate=validate)
-        values["password"] = new.encoded
+        new = await self._credentials.prepare(password, SimpleNamespace(**given), validate=validate)
+        values |= self._credentials.stored(new)
 
         async def work(unit: Unit) -> UserT:
             try:
                 id_ = await self._insert(unit, values)
+                await self._identifiers.write(unit, id_, values, claimed=self._names.identifiers)
             except UserExists as error:
-                raise UserExists("email" if username is None else error.field) from None
-            await self._identifiers.write(unit, id_, values, claimed=_NAMES)
+                raise UserExists("email" if username is None and error.field == "username" else error.field) from None
             user = await self._read(unit, id_)
             await self._credentials.note(unit, user, new)
             await self._events.publish(UserCreated(at=self._clock(), user=user))
@@ -127,9 +115,10 @@ class Users(Generic[UserT]):
         validate: bool = True,
         **fields: Any,
     ) -> UserT:
-        """`create` with `is_staff` and `is_superuser`, which may only be given as True (Django row A2.2)."""
+        """`create` with those of `is_staff` and `is_superuser` that the model has, which may only be given as True
+        (Django row A2.2)."""
         for flag in ("is_staff", "is_superuser"):
-            if fields.setdefault(flag, True) is not True:
+            if flag in self._tables.user.c and fields.setdefault(flag, True) is not True:
                 raise InvalidField(flag, "must_be_true")
         return await self.create(username, email=email, password=password, validate=validate, **fields)
 
@@ -137,14 +126,15 @@ class Users(Generic[UserT]):
         """By primary key. An id that cannot exist is None, never an error."""
         key = key_value(self._tables.user.c.id, id)
         row = None if key is None else await self._database.fetch_one(self._by_id, id=key)
-        return None if row is None else self._cls.from_row(row)
+        # MariaDB also hands out the text that its collation finds equal
+        return None if row is None or row["id"] != key else self._model.user(row)
 
     async def get_by(self, **one_field: Any) -> UserT | None:
         """By the exact value of one field; None unless exactly one user has it."""
         if len(one_field) != 1:
             raise TypeError("get_by() takes exactly one field, such as get_by(email=...)")
         ((name, value),) = one_field.items()
-        column = self._tables.user.c.get(name)
+        column = self._tables.user.c.get(self._model.column_of(name))
         if column is None or name == "password":
             raise TypeError(f"get_by() got {name!r}, which is not a field of a user")
         try:
@@ -153,13 +143,13 @@ class Users(Generic[UserT]):
             return None
         is_it = exactly(column, value, self._database.dialect) if isinstance(value, str) else column == value
         rows = await self._database.fetch(select(self._tables.user).where(is_it).limit(2))
-        return self._cls.from_row(rows[0]) if len(rows) == 1 else None
+        return self._model.user(rows[0]) if len(rows) == 1 else None
 
     async def find(self, identifier: str) -> UserT | None:
         """By whatever a user may log in with: the exact user name first, as Django does, then any spelling of the user
         name or the e-mail address."""
         row = await self._identifiers.find(identifier) if isinstance(identifier, str) else None
-        return None if row is None else self._cls.from_row(row)
+        return None if row is None else self._model.user(row)
 
     async def page(
         self,
@@ -179,9 +169,9 @@ class Users(Generic[UserT]):
         user = self._tables.user
         conditions: list[ColumnElement[bool]] = []
         if search:
-            conditions.append(or_(*(user.c[name].icontains(search, autoescape=True) for name in _SEARCHED)))
+            conditions.append(or_(*(text.icontains(search, autoescape=True) for text in self._names.searched())))
         if active is not None:
-            conditions.append(user.c.is_active == active)
+            conditions.append(has_flag(user, "is_active", active))
         if group is not None:
             conditions.append(are_in_group(self._tables, self._database.dialect, group))
         if after is not None:
@@ -190,7 +180,7 @@ class Users(Generic[UserT]):
                 raise InvalidField("after", "invalid")
             conditions.append(user.c.id > key)
         rows = await self._database.fetch(select(user).where(*conditions).order_by(user.c.id).limit(limit + 1))
-        items = [self._cls.from_row(row) for row in rows[:limit]]
+        items = [self._model.user(row) for row in rows[:limit]]
         return Page(items, items[-1].id if len(rows) > limit else None)
 
     async def with_perm(
@@ -201,10 +191,11 @@ class Users(Generic[UserT]):
         them: ask `auth.permissions.holders()`. Raises `ValueError` for what is no name of a permission."""
         name, user = checked_name(perm), self._tables.user
         located = None if obj is None else await self._locate(name, obj)
-        found = are_granted(self._tables, self._database.dialect, name, located)
+        shared = self._database.shared_with_django
+        found = are_granted(self._tables, self._database.dialect, name, located, shared=shared)
         if superusers:
-            found = or_(found, user.c.is_superuser.is_(True))
-        return await self._matching(*[found] if active is None else [found, user.c.is_active == active])
+            found = or_(found, has_flag(user, "is_superuser"))
+        return await self._matching(*[found] if active is None else [found, has_flag(user, "is_active", active)])
 
     async def update(self, user: User, **changes: Any) -> UserT:
         """Changes fields and returns the user as it then is. Only what changes is validated. `is_active=False` also
@@ -216,11 +207,8 @@ class Users(Generic[UserT]):
         """
         if "password" in changes:
             raise TypeError("update() does not change passwords: use auth.users.set_password(user, ...)")
-        if "username" in changes:
-            changes["username"] = _checked(check_username, "username", changes["username"])
-        if "email" in changes:
-            changes["email"] = _checked(check_email, "email", changes["email"])
-        self._check_fields(changes, complete=False)
+        changes |= self._names.checked(changes)
+        self._check_fields(self._names.stored(changes), complete=False)
 
         async def work(unit: Unit) -> UserT:
             before, updated = await self._update(unit, user.id, changes)
@@ -244,7 +232,7 @@ class Users(Generic[UserT]):
                 raise NotFound("the user does not exist (any more)")
             await self._sessions.end_all(unit, user.id)
             await delete_rows(unit, tables, user.id)
-            await self._events.publish(UserDeleted(at=self._clock(), user=self._cls.from_row(before)))
+            await self._events.publish(UserDeleted(at=self._clock(), user=self._model.user(before)))
 
         await self._database.atomic(work)
 
@@ -308,7 +296,7 @@ class Users(Generic[UserT]):
             right, stronger = await self._passwords.verify_and_upgrade(password, user.password if user else "")
             if not right or user is None:
                 return None
-            if stronger is None:
+            if stronger is None or self._database.read_only:
                 return user
             if (upgraded := await self._store_upgrade(user, stronger)) is not None:
                 return upgraded
@@ -342,56 +330,57 @@ class Users(Generic[UserT]):
 
     async def _insert(self, unit: Unit, values: Mapping[str, Any]) -> Any:
         try:
-            return await unit.insert(self._tables.user, {**values, "password": str(values["password"])})
+            return await unit.insert(self._tables.user, values)
         except Conflict as conflict:
-            raise taken(self._tables.user, conflict) from None
+            raise self._taken(conflict) from None
+
+    def _taken(self, conflict: Conflict) -> Exception:
+        found = taken(self._tables.user, conflict)
+        return UserExists(self._names.attribute(found.field)) if isinstance(found, UserExists) else found
 
     async def _update(self, unit: Unit, id_: Any, changes: Mapping[str, Any]) -> tuple[UserT | None, UserT]:
         """The user before, where a name changes, and after."""
         table = self._tables.user
-        renamed = [name for name in _NAMES if name in changes]
+        renamed = [name for name in ("username", "email") if name in changes]
         before = await self._read(unit, id_) if renamed else None
         if changes:
             try:
-                changed = await unit.changed(update(table).where(table.c.id == id_).values(**changes))
+                stored = self._names.stored(changes)
+                changed = await unit.changed(update(table).where(table.c.id == id_).values(stored))
             except Conflict as conflict:
-                raise taken(table, conflict) from None
+                raise self._taken(conflict) from None
             if not changed:
                 raise NotFound("the user does not exist (any more)")
         user = await self._read(unit, id_)
         if before is not None:
-            if "username" in changes or is_pair(before.username, before.email):
-                check_pair(user.username, user.email)
-            await self._identifiers.write(unit, id_, {"username": user.username, "email": user.email}, claimed=renamed)
+            if "username" in changes or self._names.is_pair(before.username, before.email):
+                self._names.check_pair(user.username, user.email)
+            names = self._names.stored({"username": user.username, "email": user.email})
+            await self._identifiers.write(unit, id_, names, claimed=renamed)
         return before, user
 
     async def _matching(self, *conditions: ColumnElement[bool]) -> list[UserT]:
         """In the order of their ids."""
         user = self._tables.user
         rows = await self._database.fetch(select(user).where(*conditions).order_by(user.c.id))
-        return [self._cls.from_row(row) for row in rows]
+        return [self._model.user(row) for row in rows]
 
     async def _read(self, unit: Unit, id_: Any) -> UserT:
         row = await unit.row(self._by_id, id=id_)
         if row is None:
             raise NotFound("the user does not exist (any more)")
-        return self._cls.from_row(row)
+        return self._model.user(row)
 
     def _check_fields(self, values: Mapping[str, Any], *, complete: bool) -> None:
         columns = self._tables.user.c
         for name, value in values.items():
-            if name in ("id", "password") or name not in columns:
+            is_given = name != "id" or (complete and not isinstance(columns.id.type, Integer))
+            if name == "password" or name not in columns or not is_given:
                 raise InvalidField(name, "unknown_field")
             check_value(columns[name], value)
+            if name == "id" and value == "":
+                raise InvalidField(name, "required")
         if complete:
-            for column in columns:
-                if column.name not in values and column.name not in ("id", "password"):
-                    needed = not column.nullable and column.default is None and column.server_default is None
-                    if needed:
-                        raise InvalidField(column.name, "required")
-
-
-def _checked(check: Callable[[str], str], field: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidField(field, "invalid_type", {"expected": "str"})
-    return check(value)
+            for column in needed(self._tables.user):
+                if column.name not in values:
+                    raise InvalidField(column.name, "required")

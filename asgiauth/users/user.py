@@ -42,7 +42,7 @@ class User(_Secret, BaseUser):
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """From a row that has every column of the user table."""
+        """From what has each field, and `password`. Of a row `UserModel.user` makes a user."""
         user = cls(**{field.name: row[field.name] for field in fields(cls)})
         object.__setattr__(user, "_password", row["password"])
         return user

@@ -80,7 +80,7 @@ class OldHashes:
         user, history = tables.user, tables.password_history
         self._user = user
         self._places: Mapping[Table, tuple[Column[Any], Column[Any]]] = {
-            user: (user.c.id, user.c.password),
+            **({user: (user.c.id, user.c.password)} if "password" in user.c else {}),
             history: (history.c.user_id, history.c.encoded),
         }
 
