@@ -157,6 +157,7 @@ class Auth(Generic[UserT]):
         password_policy = passwords or PasswordPolicy(validators=recommended_validators(words=site_words(base_url)))
         check_cost(password_policy)
         self.passwords = Passwords(password_policy)
+        self._feature_tables += getattr(self.sessions.store, "tables", ())
         self.users = Users(
             seam,
             self.tables,

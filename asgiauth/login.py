@@ -27,9 +27,9 @@ from .passwords import Passwords
 from .renewal import NEW_PASSWORD, PasswordChangeDue, Renewal
 from .sessions import SessionRecord, Sessions
 from .sessions.pending import MAX_CHOICES, MAX_TRIES, PENDING_LIFE, PendingLogins, PendingRecord
-from .sessions.record import key_of
-from .sessions.sql import EPOCH
-from .users import User, Users, UserT
+from .sessions.scheme import EPOCH
+from .users import User, UserModel, Users, UserT
+from .users.columns import note_login
 from .users.permission_version import PermissionVersions
 
 __all__ = ["Login", "LoginAttempt", "LoginGuard", "LoginStep", "PendingLogin", "RequiredStep"]
@@ -260,7 +260,8 @@ class Login(Authentication[UserT]):
                 raise LoginRefused(_CHANGED)
             if enforce and self._renewal.is_due(user, state, backend):
                 raise PasswordChangeDue
-            await self._events.publish(UserLoggedIn(at=now, user=known, session=record.info(key_of(token))))
+            info = record.info(self._sessions.public_id(token))
+            await self._events.publish(UserLoggedIn(at=now, user=known, session=info))
             await self._tell_of_breaches(known, breaches)
             # the session comes last: a store outside of the database cannot take it back
             data = await self._take_over(visit, user.id)
@@ -291,7 +292,8 @@ class Login(Authentication[UserT]):
         async def work(unit: Unit) -> None:
             await self._sessions.store.delete(key)
             if user is not None:
-                await self._events.publish(UserLoggedOut(at=self._clock(), user=user, session=record.info(key)))
+                info = record.info(self._sessions.scheme.public_id(key))
+                await self._events.publish(UserLoggedOut(at=self._clock(), user=user, session=info))
 
         await self._database.atomic(work)
 
@@ -307,12 +309,13 @@ class Login(Authentication[UserT]):
             version = None if self._database.has_unit else PermissionVersions.of(found.user_row)
             user = self._user_class.from_row(found.user_row)
             if found.record.backend not in self.backends:
-                return None
+                # a session of Django's may be somebody's there whom nobody knows here: it must not end by that
+                return Resumed(None, found.key, found.record) if self._sessions.scheme.is_shared else None
             if not self.may_log_in(user, found.record.backend):
                 # once that is undone, the session stays worthless all the same (D-13)
                 await self._database.atomic(lambda unit: self._sessions.store.delete(found.key))
                 return None
-        return Resumed(user, found.key, await self._sessions.touch(found.key, found.record), version)
+        return Resumed(user, found.key, await self._sessions.touch(found), version)
 
     async def _row_of(self, user: UserT) -> Row:
         """As the user is now, with what is known beside. Raises `LoginRefused` when the password is another one."""

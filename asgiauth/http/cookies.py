@@ -27,7 +27,8 @@ NO_COOKIES = ReceivedCookies(None, None, None, any=False)
 @dataclass(frozen=True)
 class CookieJar:
     """The names and flags of one `Auth`. `session`: who is logged in. `pending`: whose login waits for a step. `csrf`:
-    what binds the tokens of a visitor without a session."""
+    what binds the tokens of a visitor without a session. That of sessions shared with another framework has its name
+    there, to the letter."""
 
     session: str
     pending: str
@@ -38,9 +39,10 @@ class CookieJar:
     def of(cls, policy: SessionPolicy, *, secure: bool, realm: str) -> CookieJar:
         name = policy.cookie.name + (f"-{realm}" if realm else "")
         prefix = "__Host-" if secure else ""
+        shared = getattr(policy.store, "cookie_name", None)
         same_site = policy.cookie.same_site.capitalize()
         return cls(
-            session=f"{prefix}{name}",
+            session=shared or f"{prefix}{name}",
             pending=f"{prefix}{name}-pending",
             csrf=f"{prefix}{name}-csrf",
             flags=f"; Path=/; HttpOnly; SameSite={same_site}" + ("; Secure" if secure else ""),

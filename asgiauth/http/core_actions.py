@@ -89,7 +89,7 @@ class CoreActions:
         return {
             "user": user.as_dict() if user.is_authenticated else None,
             "methods": list(info.methods) if info else [],
-            "authenticated_at": info.authenticated_at.isoformat() if info else None,
+            "authenticated_at": info.authenticated_at.isoformat() if info and info.authenticated_at else None,
             "expires_at": info.expires_at.isoformat() if info else None,
             "csrf_token": auth.csrf_token,
             **more,

@@ -205,7 +205,8 @@ def group(name: str, *names: str) -> Predicate:
 def recent_login(*, hours: float = 0, minutes: float = 0, seconds: float = 0) -> Predicate:
     """The login of this session is younger than that, by the `Auth`'s clock; for what a found open browser must not do.
 
-    Never without a session, as with an API token. Raises `ConfigurationError` for no time at all.
+    Never without a session, as with an API token, nor in one that a Django site has opened. Raises `ConfigurationError`
+    for no time at all.
     """
     span = timedelta(hours=hours, minutes=minutes, seconds=seconds)
     if span <= timedelta(0):
@@ -216,7 +217,8 @@ def recent_login(*, hours: float = 0, minutes: float = 0, seconds: float = 0) ->
         if not is_authenticated(connection):
             return "permission_denied"
         session = auth.session
-        if session is not None and auth._speaker.clock() - session.authenticated_at < span:
+        since = session.authenticated_at if session is not None else None
+        if since is not None and auth._speaker.clock() - since < span:
             return None
         return "recent_login_required"
 

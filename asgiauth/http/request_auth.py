@@ -229,7 +229,7 @@ class RequestAuth(Generic[UserT]):
 
     def _opened(self, opened: Opened[UserT]) -> LoggedIn[UserT]:
         self._state.opened(opened)
-        return LoggedIn(opened.user, opened.record.info(self._state.key or b"", current=True))
+        return LoggedIn(opened.user, opened.record.info(self._state.session_key or "", current=True))
 
     def _pending(self) -> PendingLogin[UserT]:
         if self._state.pending is None:
@@ -302,7 +302,7 @@ class RequestAuth(Generic[UserT]):
     def _binding(self) -> str | None:
         """What this request's tokens are bound to: the session of a user, or the cookie of a visitor."""
         if self._state.user is not None and self._state.key is not None:
-            return self._state.key.hex()
+            return self._state.session_key
         return self._csrf_binding if is_binding(self._csrf_binding) else None
 
     @property

@@ -12,7 +12,7 @@ from ..attempt import Opened, PendingLogin, Resumed, Visit
 from ..exceptions import SessionClosed
 from ..sessions import SessionInfo, SessionRecord
 from ..sessions.pending import PENDING_LIFE
-from ..sessions.record import EXPIRY, key_of, new_token
+from ..sessions.record import EXPIRY
 from ..users import UserT
 from .cookies import ReceivedCookies
 from .session import Session
@@ -65,7 +65,7 @@ class SessionState(Generic[UserT]):
 
     @property
     def session_key(self) -> str | None:
-        return self.key.hex() if self.key else None
+        return self._sessions.scheme.public_id(self.key) if self.key else None
 
     @property
     def remember(self) -> bool:
@@ -97,9 +97,9 @@ class SessionState(Generic[UserT]):
     @property
     def info(self) -> SessionInfo | None:
         """The session of a user; None for a visitor's."""
-        if self.key is None or self.record is None or self.user is None:
+        if self.session_key is None or self.record is None or self.user is None:
             return None
-        return self.record.info(self.key, current=True)
+        return self.record.info(self.session_key, current=True)
 
     def check_open(self) -> None:
         """Raises `SessionClosed`, and `RuntimeError` inside `auth.joined()`."""
@@ -178,8 +178,9 @@ class SessionState(Generic[UserT]):
         self.check_open()
         if self.key is None:
             return
-        token = new_token()
-        record = await self._sessions.store.edit(self.key, lambda record: record, new_key=key_of(token))
+        scheme = self._sessions.scheme
+        token = scheme.new_token()
+        record = await self._sessions.store.edit(self.key, lambda record: record, new_key=scheme.key_of(token))
         if record is None:
             self.leave(clear=self._may_clear_unknown)
         else:
@@ -200,8 +201,8 @@ class SessionState(Generic[UserT]):
         if self.key is None:
             record = merge(self._sessions.anonymous(device=self.facts.device, address=self.facts.address))
             if record is not None:
-                token = new_token()
-                await self._sessions.store.create(key_of(token), record)
+                token = self._sessions.scheme.new_token()
+                await self._sessions.store.create(self._sessions.scheme.key_of(token), record)
                 self._keep(token, record)
             return
         kept: list[bool] = []
@@ -214,7 +215,7 @@ class SessionState(Generic[UserT]):
         record = await self._sessions.store.edit(self.key, change)
         if record is None:
             self.leave(clear=bool(kept) or self._may_clear_unknown)
-        elif EXPIRY in changes.removed or self._sessions.has_custom_expiry(record):
+        elif EXPIRY in changes.removed or self._sessions.moves_cookie(record):
             self._keep(self.token, record)
 
     def set_csrf_binding(self, binding: str) -> None:
@@ -232,7 +233,8 @@ class SessionState(Generic[UserT]):
         return list(self._set_cookies.values())
 
     def _keep(self, token: str, record: SessionRecord) -> None:
-        self.token, self.key, self.record = token, key_of(token), replace(record, user_row=None)
+        self.token, self.key = token, self._sessions.scheme.key_of(token)
+        self.record = replace(record, user_row=None)
         age = self._sessions.cookie_age(record)
         self._set_cookies[self._cookies.session] = self._cookies.write(self._cookies.session, token, max_age=age)
 

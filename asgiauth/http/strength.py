@@ -91,7 +91,7 @@ def _keys(auth: RequestAuth[Any]) -> list[str]:
     """Whom to count: the address, and the session, which may come from many."""
     state = auth._state
     keys = [f"password strength, address {network_of(state.facts.address)}"]
-    return [*keys, f"password strength, session {state.key.hex()}"] if state.key else keys
+    return [*keys, f"password strength, session {state.session_key}"] if state.key else keys
 
 
 def _user_of(auth: RequestAuth[Any]) -> object:

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, select, update
 from ..db import Database, Row, Unit
 from ..db.tables import Tables
 from .record import key_of, new_token
-from .service import _TOKEN
+from .scheme import TOKEN
 
 __all__ = ["MAX_CHOICES", "MAX_TRIES", "PENDING_LIFE", "PendingLogins", "PendingRecord"]
 
@@ -50,7 +50,7 @@ class PendingLogins:
         self._by_key = database.prepare(select(self._table).where(key == bindparam("key", type_=key.type)))
 
     async def find(self, token: str) -> PendingRecord | None:
-        if not _TOKEN.fullmatch(token):
+        if not TOKEN.fullmatch(token):
             return None
         row = await self._database.fetch_one(self._by_key, key=key_of(token))
         return None if row is None or self._clock() >= row["expires_at"] else _record(row)

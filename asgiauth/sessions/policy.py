@@ -53,6 +53,11 @@ class SessionPolicy:
                 raise ConfigurationError(f"SessionPolicy({name}=...) must be longer than touch_every")
         if self.max_per_user is not None and self.max_per_user < 1:
             raise ConfigurationError("SessionPolicy(max_per_user=...) is at least 1, or None for no limit")
+        if self.max_per_user is not None and getattr(self.store, "is_shared", False):
+            raise ConfigurationError(
+                "SessionPolicy(max_per_user=...) cannot be kept to: Django has no index of sessions by user, so leave "
+                "it out with this store"
+            )
 
     def limits(self, *, remember: bool) -> tuple[timedelta, timedelta]:
         """Idle and absolute."""

@@ -47,7 +47,8 @@ class SessionInfo:
     """A session, as it may be shown: its id is not what the cookie holds.
 
     `methods` are the proofs that opened it, `device` the browser's own description, `address` where it was opened
-    from; `current` marks the session of the request that asks.
+    from; `current` marks the session of the request that asks. `authenticated_at` is None where nobody has noted it: a
+    Django site has opened the session.
     """
 
     id: str
@@ -57,7 +58,7 @@ class SessionInfo:
     device: str
     address: str
     created: datetime
-    authenticated_at: datetime
+    authenticated_at: datetime | None
     last_seen: datetime
     expires_at: datetime
     current: bool = False
@@ -70,7 +71,8 @@ class SessionInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionRecord:
-    """What a store keeps under a key. `data` is a JSON object; `stamp` binds the session to the user's password.
+    """What a store keeps under a key. `data` is a JSON object; `stamp` binds the session to the user's password, and to
+    the user's epoch unless that is in `epoch`.
 
     `user_row` is the row of the user, with the `epoch` beside it, where a store can bring that along in its one query.
     """
@@ -79,6 +81,7 @@ class SessionRecord:
     backend: str = ""
     methods: tuple[str, ...] = ()
     stamp: bytes | None = field(default=None, repr=False)
+    epoch: int | None = None
     remember: bool = False
     created: datetime
     authenticated_at: datetime | None = None
@@ -89,16 +92,16 @@ class SessionRecord:
     data: str = "{}"
     user_row: Row | None = field(default=None, repr=False)
 
-    def info(self, key: bytes, *, current: bool = False) -> SessionInfo:
+    def info(self, public_id: str, *, current: bool = False) -> SessionInfo:
         return SessionInfo(
-            id=key.hex(),
+            id=public_id,
             backend=self.backend,
             methods=self.methods,
             remember=self.remember,
             device=self.device,
             address=self.address,
             created=self.created,
-            authenticated_at=self.authenticated_at or self.created,
+            authenticated_at=self.authenticated_at,
             last_seen=self.last_seen,
             expires_at=self.expires_at,
             current=current,

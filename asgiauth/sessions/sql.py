@@ -12,12 +12,11 @@ from ..db import Database, Prepared, Row, Unit
 from ..db.tables import Tables
 from ..users.permission_version import PermissionVersions
 from .record import SessionRecord
+from .scheme import EPOCH
 from .store import Edit
 
-__all__ = ["EPOCH", "SqlSessionStore"]
+__all__ = ["SqlSessionStore"]
 
-EPOCH = "asgiauth_epoch"
-"""Beside the columns of a user's row."""
 _PREFIX = "asgiauth_session_"
 
 

@@ -15,7 +15,8 @@ Edit = Callable[[SessionRecord], SessionRecord | None]
 
 
 class SessionStore(Protocol):
-    """Where sessions are kept, each under a key of 32 bytes: the SHA-256 of its token, which no store ever sees.
+    """Where sessions are kept, each under a key of 32 bytes: the SHA-256 of its token, which no store ever sees. (One
+    that shares its sessions with another framework has that one's keys, and is a `SessionScheme`, too.)
 
     `asgiauth.testing.SessionStoreContract` tests all of this. A store raises `Unavailable` when it cannot answer. It
     does not know what time it is: the caller does, and asks no store whether a session has expired.
