@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute
 
 from .accounts import Accounts
-from .backends import Backend, PasswordBackend
+from .backends import Backend, PasswordBackend, remote_user_of
 from .checks import Check
 from .configuration import check_realm, check_routes, check_skip, check_url, env, is_https, site_words
 from .core import Core
@@ -230,7 +230,7 @@ class Auth(Generic[UserT]):
         self._runs_jobs = jobs == "lifespan"
         self.texts = Languages(texts)
         self._look = Look()
-        origin = origin_of(base_url)
+        origin, remote_user = origin_of(base_url), remote_user_of(bound)
         speaker = Speaker(
             database=seam,
             login=login,
@@ -241,7 +241,8 @@ class Auth(Generic[UserT]):
             authenticators=_all(parts, "authenticators"),
             cookies=CookieJar.of(policy, secure=secure, realm=realm),
             csrf=Csrf(signing, origin, trusted_origins),
-            proxies=TrustedProxies(trusted_proxies),
+            proxies=TrustedProxies(trusted_proxies, believed=remote_user is not None),
+            remote_user=remote_user,
             origin=origin,
             login_url=login_url,
             login_redirect_url=login_redirect_url,

@@ -87,8 +87,7 @@ class Login(Authentication[UserT]):
         attempt = LoginAttempt(
             address=visit.address, device=visit.device, backend=backend, method=method, remember=remember
         )
-        wants_change = breaches and self._breaches and self._breaches.on_login == "change"
-        if wants_change and self._renewal.is_proof(backend):
+        if self._wants_change(breaches, backend):
             await self._require_change(known)
         steps: tuple[RequiredStep, ...] = ()
         epoch = None
@@ -119,6 +118,24 @@ class Login(Authentication[UserT]):
 
         token, record = await self._database.atomic(work)
         return token, _pending(known, steps, record)
+
+    async def suffices(self, user: User, *, backend: str, visit: Visit, breaches: int = 0) -> bool:
+        """Whether what was proved would log the user in at once, for who is to be known without a session: there is no
+        door beside the login's (DESIGN 1). No step may be left, and no new password be due."""
+        known = self.checked(user)
+        if not self.may_log_in(known, backend):
+            return False
+        try:
+            state = self._sessions.state_of(await self._row_of(known))
+            if self._renewal.is_due(known, state, backend):
+                return False
+            if self._wants_change(breaches, backend):
+                await self._require_change(known)
+                return False
+        except LoginRefused:
+            return False
+        attempt = LoginAttempt(address=visit.address, device=visit.device, backend=backend, method=backend)
+        return not await self._open_steps(known, attempt, passed=())
 
     async def find_pending(self, token: str, visit: Visit) -> PendingLogin[UserT] | None:
         """The pending login of a token; None when it is unknown or too old, and when its user may not log in (any more)
@@ -323,6 +340,10 @@ class Login(Authentication[UserT]):
         if row is None or row["password"] != user.password or row["is_active"] != user.is_active:
             raise LoginRefused(_CHANGED)
         return row
+
+    def _wants_change(self, breaches: int, backend: str) -> bool:
+        asked = breaches and self._breaches is not None and self._breaches.on_login == "change"
+        return bool(asked) and self._renewal.is_proof(backend)
 
     async def _require_change(self, user: UserT) -> None:
         try:

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 from ..users import User, Users, UserT
+from .remote_user import AllowAllUsersRemoteUserBackend, RemoteUserBackend
+from .remote_user import remote_user_of as remote_user_of
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-__all__ = ["AllowAllUsersPasswordBackend", "Authenticator", "Backend", "Identity", "PasswordBackend"]
+__all__ = [
+    "AllowAllUsersPasswordBackend",
+    "AllowAllUsersRemoteUserBackend",
+    "Authenticator",
+    "Backend",
+    "Identity",
+    "PasswordBackend",
+    "RemoteUserBackend",
+]
 
 
 class Backend(Protocol):
@@ -75,7 +85,9 @@ class Identity:
 
 class Authenticator(Protocol):
     """Knows a request by what it carries, such as a bearer token. Asked on every request that has no session of a user;
-    the first one with an answer counts."""
+    the first one with an answer counts. An optional attribute `challenge` is what a 401 then says in `WWW-Authenticate`
+    to clients that are no browsers, beside what is there."""
 
     async def identify(self, connection: HTTPConnection) -> Identity | None:
-        """None: not mine to say. A user who is not active is nobody, whatever is answered."""
+        """None: not mine to say. A user who is not active is nobody, whatever is answered. May raise `Unavailable` and
+        `TooManyAttempts`, which are answered 503 and 429. `connection.auth` is there, with nobody in it."""

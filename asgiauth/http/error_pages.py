@@ -46,7 +46,7 @@ def _of_nobody(speaker: Speaker[Any], scope: Scope, root_path: str) -> Request:
     """The request as of a visitor without cookies: to show it needs no database, and sets no cookie."""
     shown = {**scope, "root_path": root_path}
     state: SessionState[Any] = SessionState(speaker, NO_COOKIES, None, partial(Facts, "", ""))
-    shown["auth"] = auth = RequestAuth(speaker, shown, state, None)
+    shown["auth"] = auth = RequestAuth(speaker, shown, state)
     shown["session"] = state.data
     auth._permissions = PermissionSet()
     return Request(shown)

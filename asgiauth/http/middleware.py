@@ -15,18 +15,17 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..attempt import Resumed
-from ..backends import Identity
-from ..exceptions import ConfigurationError, SessionTooLarge
+from ..exceptions import ConfigurationError, SessionTooLarge, TooManyAttempts
 from .cookies import NO_COOKIES, ReceivedCookies
 from .csrf import Verdict, is_unsafe
 from .error_pages import for_people
-from .errors import answered_503, error_response, respond, unavailable
+from .errors import answered_503, error_response, respond
 from .forgery import is_allowed_by_csrf
+from .remote_user import RemoteUser
 from .request_auth import RequestAuth
 from .resolve import is_csrf_exempt
 from .session import Session
@@ -54,7 +53,11 @@ class AuthMiddleware:
         self._app = app
         self._speaker = speaker
         self._checked_order = False
-        self._varies_by = ["Cookie", *(["Authorization"] if speaker.authenticators else [])]
+        remote = speaker.remote_user
+        self._remote_user = None if remote is None else RemoteUser(remote, speaker)
+        headers = [*(["Authorization"] if speaker.authenticators else []), *([remote.header] if remote else [])]
+        self._varies_by = ["Cookie", *headers]
+        self._challenges = [one.challenge for one in speaker.authenticators if hasattr(one, "challenge")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -72,13 +75,13 @@ class AuthMiddleware:
         if self._speaker.skip and _path(scope).startswith(tuple(self._speaker.skip)):
             state = self._state(scope, NO_COOKIES, None)
             state.close(_SKIPPED)
-            self._admit(scope, state, None)
+            self._admit(scope, state)
             await self._app(scope, receive, send)
             return
         try:
             auth = await self._recognise(scope)
-        except answered_503 as error:  # the cookies stay: whose they are could not be told
-            await self._answer_503(error, scope, receive, send, root_path=scope.get("root_path", ""))
+        except (*answered_503, TooManyAttempts) as error:  # the cookies stay: whose they are could not be told
+            await self._answer_error(error, scope, receive, send, root_path=scope.get("root_path", ""))
             return
         await self._speak(auth, scope, receive, send)
 
@@ -86,36 +89,40 @@ class AuthMiddleware:
         speaker = self._speaker
         cookies = speaker.cookies.read(scope["headers"])
         resumed = await speaker.login.resume(cookies.session) if cookies.session else None
-        identity = None
-        if speaker.authenticators and (resumed is None or resumed.user is None):
-            identity = await speaker.identify(HTTPConnection(scope))
         state = self._state(scope, cookies, resumed)
         if cookies.pending is not None:
             state.await_step(await speaker.login.find_pending(cookies.pending, state.visit()), "")
-        return self._admit(scope, state, identity)
+        auth = self._admit(scope, state)
+        if speaker.authenticators and state.user is None:
+            await auth._look_around()
+        if self._remote_user is not None:
+            await self._remote_user.settle(auth)
+        return auth
 
     def _state(self, scope: Scope, cookies: ReceivedCookies, resumed: Resumed[Any] | None) -> SessionState[Any]:
         modes = [value for name, value in scope["headers"] if name == b"sec-fetch-mode"]
         facts = partial(_facts, self._speaker, scope)
         return SessionState(self._speaker, cookies, resumed, facts, navigates=modes in ([], [b"navigate"]))
 
-    def _admit(self, scope: Scope, state: SessionState[Any], identity: Identity | None) -> RequestAuth[Any]:
-        auth = RequestAuth(self._speaker, scope, state, identity)
+    def _admit(self, scope: Scope, state: SessionState[Any]) -> RequestAuth[Any]:
+        auth = RequestAuth(self._speaker, scope, state)
         scope["auth"], scope["session"] = auth, state.data
         return auth
 
     async def _speak(self, auth: RequestAuth[Any], scope: Scope, receive: Receive, send: Send) -> None:
-        outgoing = _Outgoing(auth, scope, receive, send, self._varies_by)
+        outgoing = _Outgoing(auth, scope, receive, send, varies_by=self._varies_by, challenges=self._challenges)
         token = self._speaker.sessions.current.set(auth._state)
         try:
             receive = await self._guard_against_forgery(auth, scope, receive)
+            if self._remote_user is not None and auth._named is not None:
+                await self._remote_user.log_in(auth)
             await self._app(scope, receive, outgoing)
         except _Forged:
             await self._refuse(scope, receive, outgoing)
         except answered_503 as error:
             if auth._state.closed:
                 raise
-            await self._answer_503(error, scope, receive, outgoing, root_path=auth._root_path)
+            await self._answer_error(error, scope, receive, outgoing, root_path=auth._root_path)
         except Exception:
             # the 500 is answered outside of us, without the cookie of a session that was rotated before
             if scope["type"] == "http" and not auth._state.closed and auth._state.has_new_token:
@@ -141,14 +148,14 @@ class AuthMiddleware:
             auth._csrf_checked = allowed
         return receive
 
-    async def _answer_503(
+    async def _answer_error(
         self, error: Exception, scope: Scope, receive: Receive, send: Send, *, root_path: str
     ) -> None:
         if scope["type"] == "websocket":
             logger.error("closed a WebSocket: %s", error)
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
         else:
-            response = await for_people(unavailable(error), self._speaker, scope, root_path)
+            response = await for_people(respond(error), self._speaker, scope, root_path)
             await response(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,11 +176,19 @@ class _Outgoing:
     """`send`: before the first message it saves the session, with that message it sends the cookies."""
 
     def __init__(
-        self, auth: RequestAuth[Any], scope: Scope, receive: Receive, send: Send, varies_by: Sequence[str]
+        self,
+        auth: RequestAuth[Any],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        varies_by: Sequence[str],
+        challenges: Sequence[str],
     ) -> None:
         self._auth = auth
         self._state = auth._state
         self._varies_by = varies_by
+        self._challenges = challenges
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -202,6 +217,8 @@ class _Outgoing:
         self._state.close(_BEGUN)
         if message["type"] != "http.response.body":
             message["headers"] = _headers(message, self._state.set_cookies(), self._varies_by)
+            if self._challenges and message.get("status") == 401:
+                message["headers"] = _challenging(message["headers"], self._scope, self._challenges)
         await self._send(message)
 
 
@@ -241,3 +258,14 @@ def _headers(message: Message, cookies: Sequence[str], varies_by: Sequence[str])
         if not named & {name.lower(), "*"}:
             headers.append("Vary", name)  # without a cookie too: a cache would serve that page to members
     return headers.raw
+
+
+def _challenging(
+    headers: list[tuple[bytes, bytes]], scope: Scope, challenges: Sequence[str]
+) -> list[tuple[bytes, bytes]]:
+    """What else a program may show, where our own 401 says that a cookie would do. A browser, which would ask people
+    for a password by itself, tells what it is by `Sec-Fetch-Mode`."""
+    is_ours = (b"www-authenticate", b"Cookie") in [(name.lower(), value) for name, value in headers]
+    if not is_ours or any(name == b"sec-fetch-mode" for name, _ in scope["headers"]):
+        return headers
+    return [*headers, *((b"www-authenticate", challenge.encode()) for challenge in challenges)]

@@ -15,15 +15,21 @@ IPAddress = IPv4Address | IPv6Address
 
 class TrustedProxies:
     """The addresses of the proxies in front of the site, as networks: `["10.0.0.0/8", "::1"]`. What anybody else says
-    in `X-Forwarded-For` is not believed (ASVS 4.1.3). Raises `ConfigurationError` for what is no network."""
+    in `X-Forwarded-For` is not believed (ASVS 4.1.3). Raises `ConfigurationError` for what is no network and, where
+    they are `believed` about who the user is (D-34), for none and for everybody."""
 
-    def __init__(self, networks: Sequence[str]) -> None:
+    def __init__(self, networks: Sequence[str], *, believed: bool = False) -> None:
         if isinstance(networks, str):
             raise ConfigurationError(f"trusted_proxies is a list: trusted_proxies=[{networks!r}]")
         try:
             self._networks = [ip_network(str(network)) for network in networks]
         except ValueError as error:
             raise ConfigurationError(f"trusted_proxies: {error}; give networks, such as 10.0.0.0/8") from None
+        if believed and (not self._networks or any(network.prefixlen == 0 for network in self._networks)):
+            raise ConfigurationError(
+                "RemoteUserBackend believes a proxy about who the user is: name it, trusted_proxies=[...], by its "
+                "address or network, which cannot be that of everybody"
+            )
 
     def address(self, scope: Mapping[str, Any]) -> str:
         """The IP address that a request comes from, at most 45 characters; "" where it cannot be told.
@@ -42,6 +48,12 @@ class TrustedProxies:
                 break
             address = hop
         return str(address) if address is not None else ""
+
+    def believes(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a trusted proxy has opened this connection. Without a port the peer is not known: a server that
+        reads `X-Forwarded-For` has put its own reading in its place."""
+        client = scope.get("client")
+        return client is not None and bool(client[1]) and self._is_trusted(_parsed(str(client[0])))
 
     def _is_trusted(self, address: IPAddress | None) -> bool:
         return address is not None and any(address in network for network in self._networks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -50,15 +50,16 @@ class StepRequired:
 class RequestAuth(Generic[UserT]):
     """One per request; Starlette's own `@requires("authenticated")` reads its `scopes`."""
 
-    def __init__(
-        self, speaker: Speaker[UserT], scope: Any, state: SessionState[UserT], identity: Identity | None
-    ) -> None:
+    def __init__(self, speaker: Speaker[UserT], scope: Any, state: SessionState[UserT]) -> None:
         self._speaker = speaker
         self._scope = scope
         self._state = state
-        self._identity = identity
+        self._identity: Identity | None = None
         self._known: tuple[User, str] | None = None
         self._breaches = 0
+        self._identify = speaker.identify
+        self._named: str | None = None
+        """By a proxy, and to be logged in."""
         self._root_path: str = scope.get("root_path", "").rstrip("/")
         self._csrf_binding = state.received.csrf
         self._csrf_checked = False
@@ -103,10 +104,9 @@ class RequestAuth(Generic[UserT]):
         `await request.auth.authenticate(username=..., password=...)`. Raises `LoginRefused` or `TooManyAttempts` when
         nobody may try now, and `Unavailable` when it cannot be told.
         """
-        known = await self._speaker.login.authenticate(HTTPConnection(self._scope), credentials, *self._state.facts)
-        self._known = known
+        known = await self._authenticate(credentials)
         self._breaches = await self._speaker.login.breaches_of(credentials) if known else 0
-        return known[0] if known else None
+        return known
 
     async def login(
         self, user: User, *, backend: str | None = None, method: str | None = None, remember: bool = False
@@ -136,6 +136,14 @@ class RequestAuth(Generic[UserT]):
         token, pending = outcome
         self._state.await_step(pending, token)
         return StepRequired(pending.steps)
+
+    async def identity_of(self, user: User, *, ambient: bool = True) -> Identity | None:
+        """For authenticators: what to answer for a user whom `authenticate` has just found, and who gets no session.
+        None where a login would ask for another step or for a new password (DESIGN 1)."""
+        backend = self._speaker.login.backend_for(self._known[1] if self._known else None)
+        visit, breaches = self._state.visit(), self._breaches
+        suffices = await self._speaker.login.suffices(user, backend=backend, visit=visit, breaches=breaches)
+        return Identity(user, backend, ambient=ambient) if suffices else None
 
     async def try_step(self) -> PendingLogin[UserT]:
         """For features: takes one of the few tries of the pending login, before a proof is looked at, and returns it.
@@ -227,6 +235,11 @@ class RequestAuth(Generic[UserT]):
             location = safe_next(wanted, self._link(self._speaker.login_redirect_url))
         return RedirectResponse(location, 303)
 
+    async def _authenticate(self, credentials: Mapping[str, Any], *, paced: bool = True) -> UserT | None:
+        connection, login = HTTPConnection(self._scope), self._speaker.login
+        self._known = known = await login.authenticate(connection, credentials, *self._state.facts, paced=paced)
+        return known[0] if known else None
+
     def _opened(self, opened: Opened[UserT]) -> LoggedIn[UserT]:
         self._state.opened(opened)
         return LoggedIn(opened.user, opened.record.info(self._state.session_key or "", current=True))
@@ -235,6 +248,11 @@ class RequestAuth(Generic[UserT]):
         if self._state.pending is None:
             raise LoginRefused("no login is waiting for a step")
         return self._state.pending
+
+    async def _look_around(self) -> None:
+        """Who this request comes from, known without a session."""
+        self._identity = await self._identify(HTTPConnection(self._scope))
+        self._show(self._state.user)
 
     def _show(self, user: User | None) -> None:
         version = self._state.permission_version
@@ -249,8 +267,9 @@ class RequestAuth(Generic[UserT]):
         if self._state.user is not None:
             self._state.resumed(await self._speaker.login.resume(self._state.token))
         if self._identity is not None:
-            self._identity = await self._speaker.identify(HTTPConnection(self._scope))
-        self._show(self._state.user)
+            await self._look_around()
+        else:
+            self._show(self._state.user)
         self._looked_at = looked_at
         return self._scope["user"] if self.scopes else None
 
@@ -309,7 +328,8 @@ class RequestAuth(Generic[UserT]):
     def _is_ambient(self) -> bool:
         """Whether the browser or a proxy identified this request by itself."""
         state, identity = self._state, self._identity
-        return state.key is not None or state.pending is not None or (identity is not None and identity.ambient)
+        is_sent_along = self._named is not None or (identity is not None and identity.ambient)
+        return state.key is not None or state.pending is not None or is_sent_along
 
     def _new_binding(self) -> str:
         if self._state.closed:

@@ -10,7 +10,7 @@ from typing import Any, Generic
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from ..backends import Authenticator, Identity
+from ..backends import Authenticator, Identity, RemoteUserBackend
 from ..db import Database
 from ..events import EventBus
 from ..login import Login
@@ -59,6 +59,7 @@ class Speaker(Generic[UserT]):
     texts: Languages
     locale: str | Callable[[HTTPConnection], str]
     look: Look = field(default_factory=Look)
+    remote_user: RemoteUserBackend[UserT] | None = None
 
     def texts_for(self, connection: HTTPConnection) -> Texts:
         """In the language of this request."""

@@ -154,6 +154,10 @@ class SessionState(Generic[UserT]):
         if self.key is not None and self.record is not None:
             await self._login.log_out(self.user, self.key, self.record)
         self.leave()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Ends a login that waits for a step."""
         if self.pending is not None:
             await self._login.abandon(self.pending)
             self.await_step(None, "")
