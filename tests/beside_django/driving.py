@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import httpx2
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from asgiauth import PasswordPolicy
+from asgiauth import PasswordPolicy, Permission, crud
 from asgiauth.passwords import Argon2Hasher, PBKDF2Hasher
 from asgiauth.testing import Client, client
 
 from ..conftest import BASE_URL, FAST
 from ..parity.django_interpreter import find
+from ..sessions.helpers import Site
+from ..sites import PASSWORD, connected
 
-SITE = Path(__file__).parent.parent / "django_site"
+DJANGO_SITE = Path(__file__).parent.parent / "django_site"
 LIKE_DJANGO = PasswordPolicy(
     hashers=[PBKDF2Hasher(iterations=1000), Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)],
     min_length=FAST.min_length,
@@ -29,6 +34,12 @@ LIKE_DJANGO = PasswordPolicy(
     failure_deadline=0,
 )
 """Hashes as the Django site does, at its cost, so that neither rewrites what the other wrote."""
+PERMISSIONS = [
+    *crud("blog", "post"),
+    Permission("blog.publish_post", "Can publish posts", model="post"),
+    Permission("shop.close", "Can close the shop"),
+]
+"""Those of the model that the Django site has, and one that no model of Django's has."""
 
 
 class DjangoError(Exception):
@@ -42,20 +53,17 @@ class DjangoError(Exception):
 class Django:
     """`await django("has_perm", "ann", "blog.add_post")`: a step of tests/django_site/steps.py, in its own process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._one_at_a_time = asyncio.Lock()
+    def __init__(self, url: str, *, secret_key: str = "", **settings: Any) -> None:
+        environment = {**os.environ, "SITE_DATABASE": url, "SITE_SETTINGS": json.dumps(settings)}
+        if secret_key:
+            environment["SITE_SECRET_KEY"] = secret_key
+        command = [str(find()), str(DJANGO_SITE / "steps.py")]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._one_at_a_time = Lock()
 
     async def __call__(self, step: str, *args: Any, **kwargs: Any) -> Any:
         """What the step returned. Raises `DjangoError` for what it raised."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        question = json.dumps({"do": step, "args": args, "kwargs": kwargs})
-        async with self._one_at_a_time:
-            self._process.stdin.write(question.encode() + b"\n")
-            line = await self._process.stdout.readline()
-        assert line, "the Django process has ended; what it said is in the captured stderr"
-        answer = json.loads(line)
+        answer = json.loads(await asyncio.to_thread(self._ask, {"do": step, "args": args, "kwargs": kwargs}))
         if "error" in answer:
             raise DjangoError(*answer["error"])
         return answer["result"]
@@ -64,27 +72,28 @@ class Django:
         """Runs Python code there, which knows `names`, `User`, `Group` and `Permission`; returns its `result`."""
         return await self("run", source, **names)
 
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _ask(self, question: Mapping[str, Any]) -> bytes:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._one_at_a_time:
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        assert line, "the Django process has ended; stderr says why"
+        return line
+
 
 @asynccontextmanager
 async def django_site(url: str, *, secret_key: str = "", **settings: Any) -> AsyncIterator[Django]:
     """The site on that database, not migrated; `settings` are Django's, in place of those of the site."""
-    environment = {**os.environ, "SITE_DATABASE": url, "SITE_SETTINGS": json.dumps(settings)}
-    if secret_key:
-        environment["SITE_SECRET_KEY"] = secret_key
-    process = await asyncio.create_subprocess_exec(
-        str(find()),
-        str(SITE / "steps.py"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=environment,
-        limit=2**24,
-    )
+    django = Django(url, secret_key=secret_key, **settings)
     try:
-        yield Django(process)
+        yield django
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
+        django.close()
 
 
 class _Both(httpx2.AsyncBaseTransport):
@@ -107,6 +116,37 @@ class _Both(httpx2.AsyncBaseTransport):
 def both(django: Django, app: ASGIApp) -> Client:
     """A browser with one cookie jar that has both open, at one address."""
     return client(app, transport=_Both(django, app), headers={"Origin": BASE_URL})
+
+
+@asynccontextmanager
+async def beside(url: str, **options: Any) -> AsyncIterator[Site]:
+    """An application with asgiauth on the same database, with its pages at /auth."""
+    async with connected(url, **{"passwords": LIKE_DJANGO, "permissions": PERMISSIONS, **options}) as auth:
+        yield Site(auth, Mount("/auth", routes=auth.html_routes()))
+
+
+async def who(browser: Client, site: Site) -> tuple[str, str]:
+    """Whom Django takes the browser for, and whom we do; blank for nobody."""
+    here = await site.ask(browser, lambda request: request.user.username)
+    return (await browser.get("/django/whoami/")).json()["username"], here
+
+
+async def log_in_at_django(browser: Client, username: str = "ann", password: str = PASSWORD) -> bool:
+    """By Django's own page."""
+    answer = await submit(browser, "/django/login/", username=username, password=password)
+    return answer.status_code == 302
+
+
+async def log_in_here(browser: Client, username: str = "ann", password: str = PASSWORD) -> bool:
+    """By the JSON API."""
+    answer = await browser.post("/api/auth/login", json={"username": username, "password": password})
+    assert answer.status_code in (200, 401), answer.text
+    return answer.status_code == 200
+
+
+async def log_in_on_our_page(browser: Client, username: str = "ann", password: str = PASSWORD) -> bool:
+    answer = await submit(browser, "/auth/login", username=username, password=password)
+    return answer.status_code == 303
 
 
 class _Forms(HTMLParser):

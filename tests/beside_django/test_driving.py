@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from ..sessions.helpers import Site
-from ..sites import PASSWORD, connected
-from .driving import LIKE_DJANGO, Django, DjangoError, both, submit
+from ..sites import PASSWORD
+from .driving import Django, DjangoError, beside, both, log_in_at_django, log_in_here, who
 
 
 async def test_a_browser_has_both_open(django: Django, url: str) -> None:
     """Pages of Django's and views of ours, with the cookies of both."""
     await django("create_user", "ann", password=PASSWORD, superuser=True)
-    async with connected(url, passwords=LIKE_DJANGO) as auth:
-        browser = both(django, Site(auth).app)
-        answer = await submit(browser, "/django/login/", username="ann", password=PASSWORD)
-        assert (answer.status_code, answer.headers["location"]) == (302, "/django/whoami/")
-        assert (await browser.get("/django/whoami/")).json()["username"] == "ann"
+    async with beside(url) as site:
+        browser = both(django, site.app)
+        assert await log_in_at_django(browser)
         assert (await browser.get("/django/admin/")).status_code == 200
-        assert (await browser.get("/api/auth/session")).json()["user"] is None
-        credentials = {"username": "ann", "password": PASSWORD}
-        assert (await browser.post("/api/auth/login", json=credentials)).status_code == 200
+        assert await who(browser, site) == ("ann", "")
+        assert await log_in_here(browser)
+        assert await who(browser, site) == ("ann", "ann")
         assert {"__Host-asgiauth", "csrftoken", "sessionid"} <= set(browser.cookies)
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
@@ -25,11 +26,13 @@ django.setup()
 
 from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from django.db.models import Q
 from django.test import Client
+from django_migrate import database
 
 User = get_user_model()
 application = get_wsgi_application()
@@ -43,11 +46,19 @@ def main() -> None:
         step = json.loads(line)
         try:
             answer = {"result": STEPS[step["do"]](*step["args"], **step["kwargs"])}
-            text = json.dumps(answer, default=str)
+            text = json.dumps(answer, default=_text)
         except Exception as error:
             text = json.dumps({"error": [type(error).__name__, str(error)]})
         connections.close_all()
         print(text, file=answers, flush=True)
+
+
+def do_use(url: str) -> None:
+    """From now on works on that database."""
+    connections.settings["default"] = connections.configure_settings({"default": database(url)})["default"]
+    with contextlib.suppress(AttributeError):  # there is none before the first query
+        del connections["default"]
+    ContentType.objects.clear_cache()
 
 
 # Users
@@ -254,6 +265,11 @@ def do_http(method: str, path: str, query: str, headers: list[list[str]], body: 
     answer["body"] = b"".join(response).decode("latin-1")
     response.close()
     return answer
+
+
+def _text(value: object) -> str:
+    """Of a date as asgiauth writes it."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _user(username: str) -> Any:
