@@ -23,6 +23,8 @@ from .checks import Check
 from .configuration import check_realm, check_routes, check_skip, check_url, env, is_https, site_words
 from .core import Core
 from .db import Database
+from .db.beside_django import purge_orphans
+from .db.django_history import MIGRATIONS
 from .db.schema import create_tables, has_table
 from .db.tables import Tables, build_tables
 from .events import EventBus
@@ -43,7 +45,7 @@ from .http.speaker import Look, Speaker
 from .http.strength import StrengthMeter
 from .http.templates import Templates, context_processor
 from .jobs import Job, running
-from .limits import Limits, SqlLimits
+from .limits import Limits, LocalLimits, SqlLimits
 from .login import Login
 from .passwords import PasswordPolicy, Passwords, recommended_validators
 from .passwords.profiles import check_cost
@@ -76,12 +78,14 @@ class Auth(Generic[UserT]):
     for this machine, and then the cookie is not Secure. `metadata`: the application's own, for foreign keys to
     `auth.tables.user`. `realm`: keeps two `Auth` in one application apart, in keys, cookie and tables. `clock`: the
     only source of the time. `login_url`, `login_redirect_url` and `logout_redirect_url` are paths of this
-    application, or whole URLs.
+    application, or whole URLs. `read_only`: for a database that this process may only read; whatever would write is
+    `ReadOnly`.
     `trusted_proxies`: networks of the proxies whose `X-Forwarded-For` is believed. `trusted_origins`: other sites that
     may send this one's users' requests (CSRF). `permissions`: what this application declares, `[*crud("blog",
     "post")]`; `resources`: whose rows may be granted one by one; `rules`: permissions on them that code decides.
-    `skip`: path prefixes that need no session, such as `/static/`. `jobs`: who does the work that recurs, this
-    process's lifespan or nobody here. `texts`: words of the application's own for the pages, by language and key,
+    `skip`: path prefixes that need no session, such as `/static/`. `shared_with_django`: whether a Django site uses
+    the database, too; None looks for its table `django_migrations` when it connects. `jobs`: who does the work that
+    recurs, this process's lifespan or nobody here. `texts`: words of the application's own for the pages, by language and key,
     `{"de": {"login.title": "Anmelden"}}`; `locale`: which language, or a function that tells it for a request.
     `features`: what else is switched on. Raises `ConfigurationError` for what could not work.
     """
@@ -124,6 +128,8 @@ class Auth(Generic[UserT]):
         trusted_proxies: Sequence[str] = (),
         trusted_origins: Sequence[str] = (),
         skip: Sequence[str] = (),
+        shared_with_django: bool | None = None,
+        read_only: bool = False,
         jobs: Literal["lifespan", "worker", "off"] = "lifespan",
         texts: Mapping[str, Mapping[str, str]] | None = None,
         locale: str | Callable[[HTTPConnection], str] = "en",
@@ -140,24 +146,22 @@ class Auth(Generic[UserT]):
             check_url(name, url)
         if jobs not in ("lifespan", "worker", "off"):
             raise ConfigurationError(f"jobs={jobs!r}: use 'lifespan', 'worker' or 'off'")
-        self._database = seam = Database(database)
+        self._database = seam = Database(database, read_only=read_only)
         self._entered = 0
         self._entering = anyio.Lock()
         self.metadata = MetaData() if metadata is None else metadata
-        self.tables = build_tables(
-            self.metadata, realm=realm, user_table=model.table, id_type=model.id_type, columns=model.columns
-        )
+        self.tables = build_tables(self.metadata, realm=realm, users=model.users)
         self._feature_tables = _feature_tables(self.metadata, features)
         signing = Signing(secret_keys, realm=realm, clock=clock)
         self.events = EventBus(seam)
-        self._limits = limits = Limits(
-            SqlLimits(seam, self.tables.limit), mac=partial(signing.mac, "limits"), clock=clock
-        )
+        store = LocalLimits() if read_only else SqlLimits(seam, self.tables.limit)
+        self._limits = limits = Limits(store, mac=partial(signing.mac, "limits"), clock=clock)
         self.sessions = Sessions(seam, self.tables, signing, policy, self.events, clock=clock)
+        self._feature_tables += getattr(self.sessions.store, "tables", ())
         password_policy = passwords or PasswordPolicy(validators=recommended_validators(words=site_words(base_url)))
         check_cost(password_policy)
-        self.passwords = Passwords(password_policy)
-        self._feature_tables += getattr(self.sessions.store, "tables", ())
+        self._shared_with_django = shared_with_django
+        self.passwords = Passwords(password_policy, shared=shared_with_django is True)
         self.users = Users(
             seam,
             self.tables,
@@ -217,7 +221,7 @@ class Auth(Generic[UserT]):
             guards=_all(parts, "login_guards"),
             steps=_all(parts, "login_steps"),
             users=self.users,
-            user_class=model.cls,
+            model=model,
             passwords=self.passwords,
             clock=clock,
         )
@@ -225,6 +229,7 @@ class Auth(Generic[UserT]):
             Job("purge expired sessions", _PURGE_EVERY, self.sessions.purge_expired),
             Job("purge expired pending logins", _PURGE_EVERY, login.pending.purge_expired),
             Job("purge expired limits", _PURGE_EVERY, limits.purge_expired),
+            Job("purge what Django has deleted", _PURGE_EVERY, self._purge_orphans),
             *_all(parts, "jobs"),
         ]
         self._runs_jobs = jobs == "lifespan"
@@ -279,7 +284,11 @@ class Auth(Generic[UserT]):
         async with self._entering:
             if self._entered == 0:
                 await self._database.connect()
-                await self._look_for_django()
+                try:
+                    await self._look_for_django()
+                except BaseException:
+                    await self._database.disconnect()
+                    raise
             self._entered += 1
         return self
 
@@ -292,19 +301,22 @@ class Auth(Generic[UserT]):
                 await self._database.disconnect()
 
     async def _look_for_django(self) -> None:
-        """Django changes what users may do without telling: there, no set of permissions is kept."""
-        try:
-            self.permissions.keeps = not await has_table(self._database, "django_migrations")
-        except BaseException:
-            await self._database.disconnect()
-            raise
+        """Django changes what users may do without telling: there, no set of permissions is kept. And it stores
+        passwords in a way of its own."""
+        setting = self._shared_with_django
+        shared = await has_table(self._database, MIGRATIONS) if setting is None else setting
+        self.passwords.beside_django(shared)
+        self._database.shared_with_django, self.permissions.keeps = shared, not shared
+
+    async def _purge_orphans(self) -> int:
+        return await purge_orphans(self._database, [*self.tables.all(), *self._feature_tables])
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
         """Connects, and runs the jobs unless `jobs` says otherwise. `Starlette(lifespan=auth.lifespan)`; or inside your
         own: `async with auth.lifespan(app): yield`."""
         check_order(getattr(app, "user_middleware", ()))
-        async with self, running(self._jobs if self._runs_jobs else ()):
+        async with self, running(self._jobs if self._runs_jobs and not self._database.read_only else ()):
             yield
 
     def html_routes(self, templates: Templates | None = None) -> list[BaseRoute]:
@@ -333,7 +345,9 @@ class Auth(Generic[UserT]):
 
     async def create_tables(self) -> None:
         """Creates the tables that are missing, and changes none that exist; then declares the permissions. Run it while
-        connected."""
+        connected. On a database that Django uses too, asgiauth's tables lose their foreign keys to Django's."""
+        self._database.check_writable()
+        await self._look_for_django()
         await create_tables(self._database, self.metadata, [*self.tables.all(), *self._feature_tables])
         await self.permissions.sync()
 

@@ -17,6 +17,7 @@ from ..checks import Finding
 from ..configuration import _is_loopback
 from ..http.speaker import Speaker
 from ..sessions.memory import MemorySessionStore
+from .beside_django import of_shared
 from .hashing import of_hashers
 
 __all__ = ["of_auth", "of_deployment", "own_path", "speaker_of", "trusts_everybody"]
@@ -52,11 +53,11 @@ def of_auth(auth: Auth[Any]) -> Iterator[Finding]:
         yield from look()
     speaker = speaker_of(auth)
     for name in ("is_authenticated", "is_anonymous"):
-        if callable(getattr(auth.users._cls, name)):  # Django row A19.3: a method is always true
+        if callable(getattr(auth.users._model.cls, name)):  # Django row A19.3: a method is always true
             yield Finding(
                 f"{name}_is_a_method",
                 "error",
-                f"{auth.users._cls.__name__}.{name} is a method, which is true whatever it would return.",
+                f"{auth.users._model.cls.__name__}.{name} is a method, which is true whatever it would return.",
                 "Write @property above it, or leave it out.",
             )
     if trusts_everybody(speaker.proxies._networks):
@@ -65,6 +66,13 @@ def of_auth(auth: Auth[Any]) -> Iterator[Finding]:
             "error",
             "trusted_proxies has most addresses of the internet: every client may say what its address is.",
             "Name the networks of your own proxies, such as 10.0.0.0/8.",
+        )
+    if auth._database.read_only and auth._runs_jobs:
+        yield Finding(
+            "read_only_runs_no_jobs",
+            "warning",
+            "Auth(read_only=True) runs no jobs: what has expired stays until somebody who may write deletes it.",
+            'Run them there, in a lifespan or by `asgiauth worker`, and say jobs="off" here.',
         )
     login = own_path(speaker.login_url, speaker)
     if login.startswith(tuple(speaker.skip)):
@@ -89,6 +97,7 @@ def of_deployment(auth: Auth[Any]) -> Iterator[Finding]:
     yield from _of_keys(auth)
     yield from _of_passwords(auth)
     yield from _of_sessions(auth)
+    yield from of_shared(auth, speaker_of(auth))
     if _is_in_memory(auth):
         yield Finding(
             "database_in_memory",

@@ -30,7 +30,7 @@ def upgrade(site: Site, *, for_django: bool) -> None:
     """Create and change tables until they are as this version needs them. Changes none of Django's."""
     from ..db.migrate import upgrade as bring_up_to_date
 
-    auth = site.auth()
+    auth = site.writable()
     with connected(auth) as run:
         announce("Bringing the database up to date")
         done = run(bring_up_to_date(auth, for_django=for_django))
@@ -59,16 +59,20 @@ def check_database(ctx: click.Context, *, as_json: bool) -> None:
 @click.command()
 @click.pass_obj
 def clearsessions(site: Site) -> None:
-    """Delete what has expired and is of no use any more: sessions, unfinished logins, limits (row A18.3)."""
-    auth = site.auth()
+    """Delete what has expired and is of no use any more: sessions, unfinished logins, limits (row A18.3). On a database
+    that Django uses too: also what is left of users, groups and permissions that Django has deleted."""
+    auth = site.writable()
     refuse_memory(auth)
     with connected(auth) as run:
         announce("Deleting what has expired")
         count = run(auth.sessions.purge_expired())
         waiting = run(auth.middleware[0].args[0].login.pending.purge_expired())  # type: ignore[attr-defined]
         limits = run(auth._limits.purge_expired())
+        orphans = run(auth._purge_orphans())
     sessions, logins = counted(count, "expired session"), counted(waiting, "unfinished login")
     click.echo(f"Deleted {sessions}, {logins} and {counted(limits, 'spent limit')}.")
+    if orphans:
+        click.echo(f"Deleted {counted(orphans, 'row')} of what Django has deleted.")
 
 
 @click.command()
@@ -78,7 +82,7 @@ def worker(site: Site) -> None:
 
     For Auth(jobs="worker"), whose servers leave it to this process.
     """
-    auth = site.auth()
+    auth = site.writable()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asgiauth").setLevel(logging.INFO)
     with connected(auth) as run:

@@ -8,9 +8,11 @@ from sqlalchemy import BigInteger, Column, Connection, Identity, Insert, MetaDat
 
 from .types import DjangoInteger, UTCDateTime
 
-__all__ = ["history_table", "remember"]
+__all__ = ["MIGRATIONS", "history_table", "remember"]
 
-_MIGRATIONS: dict[str, Sequence[str]] = {
+MIGRATIONS = "django_migrations"
+"""A database that has this table is one that Django uses."""
+_KNOWN: dict[str, Sequence[str]] = {
     "contenttypes": ["0001_initial", "0002_remove_content_type_name"],
     "auth": [
         "0001_initial",
@@ -33,7 +35,7 @@ _MIGRATIONS: dict[str, Sequence[str]] = {
 def history_table() -> Table:
     """As Django's `MigrationRecorder` makes it."""
     return Table(
-        "django_migrations",
+        MIGRATIONS,
         MetaData(),
         Column("id", BigInteger().with_variant(DjangoInteger(), "sqlite"), Identity(always=False), primary_key=True),
         Column("app", String(255), nullable=False),
@@ -51,7 +53,7 @@ def remember(connection: Connection) -> list[str]:
     history = history_table()
     known = set(connection.scalars(select(history.c.app)))
     now = func.utc_timestamp(6) if connection.dialect.name == "mysql" else func.now()
-    due = [(app, name) for app, names in _MIGRATIONS.items() if app not in known for name in names]
+    due = [(app, name) for app, names in _KNOWN.items() if app not in known for name in names]
     _insert(connection, [history.insert().values(app=app, name=name, applied=now) for app, name in due])
     return [f"{app}.{name}" for app, name in due]
 

@@ -15,17 +15,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, func, inspect, select, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from ..exceptions import ConfigurationError, MissingDependency, Unavailable
-from .django_history import history_table, remember
+from .beside_django import ForeignKeyLeft, foreign_keys_left
+from .django_history import MIGRATIONS, history_table, remember
 from .schema import LOCK_KEY, ddl
 from .shield import finish
-from .tables import build_tables
 from .types import DjangoInteger
 from .unit import Unit
+from .user_table import django_columns
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -42,8 +43,8 @@ VERSION_LOCATION = "asgiauth:db/migrations"
 """For `version_locations` in an application's alembic.ini."""
 _CURE = "run `asgiauth db upgrade`"
 _LOCK_SECONDS = 60
-_TABLES = "asgiauth_tables"
-"""The option of Alembic's context under which a revision finds the tables."""
+_TABLES, _SHARED = "asgiauth_tables", "asgiauth_shared_with_django"
+"""The options of Alembic's context under which a revision finds the tables, and whether Django uses the database."""
 
 
 async def upgrade(auth: Auth[Any], *, for_django: bool = False) -> list[str]:
@@ -52,15 +53,19 @@ async def upgrade(auth: Auth[Any], *, for_django: bool = False) -> list[str]:
 
     Creates what is missing, also the tables of a feature that was switched on later, and changes nothing that Django
     has made; then declares the permissions. `for_django`: also tells Django, in its table `django_migrations`, that
-    those of contenttypes and auth are there. Run it while connected; several processes may do so at once. Where the
+    those of contenttypes and auth are there. On a database that Django uses too, asgiauth's tables have no foreign keys
+    to Django's, and lose those that they had. Run it while connected; several processes may do so at once. Where the
     server can (not MariaDB/MySQL), all of it happens or nothing, but for the permissions, which come afterwards.
 
     Raises `MissingDependency` without Alembic, `ConfigurationError` when the database refuses, is newer than this
     asgiauth, or has a permission under its old and new name.
     """
+    auth._database.check_writable()  # what Alembic writes does not pass the seam
     directory = await asyncio.to_thread(_revisions)
-    work = partial(_upgrade, tables=_tables(auth), own=_own_version_table(auth), directory=directory, django=for_django)
+    opts = {_TABLES: _tables(auth), _SHARED: for_django or auth._shared_with_django}
+    work = partial(_upgrade, opts=opts, own=_own_version_table(auth), directory=directory, django=for_django)
     done = await auth._database.atomic(partial(_in_sqlalchemy, work=work))
+    await auth._look_for_django()
     return [*done, *(f"permission {perm}" for perm in await auth.permissions.sync())]
 
 
@@ -108,16 +113,17 @@ def env_options(
             autogenerate.imports.add(f"import {DjangoInteger.__module__}")
         return render_item(type_, object_, autogenerate) if render_item is not None else False
 
-    return {"include_object": include, "render_item": render, _TABLES: tables}
+    shared = {auth._shared_with_django for auth in auths}
+    agreed = next(iter(shared)) if len(shared) == 1 else None
+    return {"include_object": include, "render_item": render, _TABLES: tables, _SHARED: agreed}
 
 
-_USER_COLUMNS = set(
-    build_tables(MetaData(), realm="", user_table="auth_user", id_type=Integer(), columns=()).user.c.keys()
-)
+_USER_COLUMNS = {"id", *(column.name for column in django_columns())}
 
 
 def create_missing(op: Operations) -> None:
-    """For a revision's `upgrade()`: creates those of asgiauth's tables that are missing, and changes none that exist.
+    """For a revision's `upgrade()`: creates those of asgiauth's tables that are missing, and changes none that exist,
+    but for the foreign keys that they must not have on a database that Django uses, too.
 
     An application with its own Alembic runs it in a revision of its own when it has switched on a feature that has
     tables. Raises `ConfigurationError` when env.py does not say which tables.
@@ -129,8 +135,13 @@ def create_missing(op: Operations) -> None:
             "asgiauth's revisions do not know your Auth: in env.py, "
             "context.configure(..., **asgiauth.db.migrate.env_options(auth))"
         )
-    missing = tables if context.as_sql else _missing(op.get_bind(), tables)
-    for statement in _statements(context.dialect.name, missing):
+    shared: bool | None = context.opts[_SHARED]
+    missing, left = tables, []
+    if not context.as_sql:
+        shared = _is_shared(op.get_bind(), shared)
+        missing, left = _missing(op.get_bind(), tables), _left(op.get_bind(), tables) if shared else []
+    drops = [key.drop(_dialect(context.dialect.name)) for key in left]
+    for statement in [*_statements(context.dialect.name, missing, shared=bool(shared)), *drops]:
         op.execute(text(statement.replace(":", r"\:")))
 
 
@@ -152,12 +163,25 @@ def _missing(connection: Connection, tables: list[Table]) -> list[Table]:
     return [table for table in tables if not inspector.has_table(table.name)]
 
 
-def _statements(dialect: str, tables: list[Table]) -> Iterator[str]:
+def _is_shared(connection: Connection, setting: bool | None) -> bool:
+    return inspect(connection).has_table(MIGRATIONS) if setting is None else setting
+
+
+def _left(connection: Connection, tables: list[Table]) -> list[ForeignKeyLeft]:
+    """The foreign keys that a shared database must not have."""
+    statement = foreign_keys_left(_dialect(connection.dialect.name), tables)
+    return [] if statement is None else [ForeignKeyLeft(*row) for row in connection.execute(statement)]
+
+
+def _dialect(name: str) -> str:
+    return name.replace("mariadb", "mysql")
+
+
+def _statements(dialect: str, tables: list[Table], *, shared: bool) -> Iterator[str]:
     """The very statements of `auth.create_tables()`, whichever driver Alembic runs them on."""
     for metadata in dict.fromkeys(table.metadata for table in tables):
-        yield from ddl(
-            dialect.replace("mariadb", "mysql"), metadata, [table for table in tables if table.metadata is metadata]
-        )
+        of_it = [table for table in tables if table.metadata is metadata]
+        yield from ddl(_dialect(dialect), metadata, of_it, shared=shared)
 
 
 def _revisions() -> ScriptDirectory:
@@ -211,16 +235,17 @@ _DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyncmy"}
 
 
 def _upgrade(
-    connection: Connection, *, tables: list[Table], own: str, directory: ScriptDirectory, django: bool
+    connection: Connection, *, opts: dict[str, Any], own: str, directory: ScriptDirectory, django: bool
 ) -> list[str]:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
     version = Table(own, MetaData(), Column("version_num", String(32), primary_key=True))
-    wanted = [*tables, *([history_table()] if django else []), version]
+    wanted = [*opts[_TABLES], *([history_table()] if django else []), version]
     with _alone(connection):
         missing = _missing(connection, wanted)
-        context = MigrationContext.configure(connection, opts={"version_table": own, _TABLES: wanted})
+        left = _left(connection, wanted) if _is_shared(connection, opts[_SHARED]) else []
+        context = MigrationContext.configure(connection, opts={**opts, "version_table": own, _TABLES: wanted})
         operations = Operations(context)
         done = []
         for script in _due(directory, context.get_current_heads()):
@@ -230,7 +255,8 @@ def _upgrade(
         create_missing(operations)
         if django:
             done += [f"django_migrations {migration}" for migration in remember(connection)]
-        return [*(f"table {table.name}" for table in missing), *done]
+        dropped = [f"foreign key {key.name} of {key.table} dropped" for key in left]
+        return [*(f"table {table.name}" for table in missing), *dropped, *done]
 
 
 def _due(directory: ScriptDirectory, heads: tuple[str, ...]) -> list[Any]:
@@ -256,6 +282,11 @@ def _check(connection: Connection, *, auth: Auth[Any], directory: ScriptDirector
             f"column {table.name}.{column.name} is missing in a table that exists: add it by a migration of your own"
             for column in table.columns
             if present and column.name not in present
+        ]
+    if auth._database.shared_with_django:
+        problems += [
+            f"foreign key {key.name} of {key.table} makes Django's flush fail: {_CURE}"
+            for key in _left(connection, tables)
         ]
     names = inspector.get_table_names()
     if own in names or not any("alembic" in name for name in names):

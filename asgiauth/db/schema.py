@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import MetaData, Select, String, Table, column, create_mock_engine, func, literal_column, select, table
-from sqlalchemy.schema import CreateIndex
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..exceptions import Unavailable
+from .beside_django import ForeignKeyLeft, foreign_keys_left, kept_foreign_keys
 from .seam import Database
 from .unit import Unit
 
@@ -23,7 +24,8 @@ _LOCK_TRIES = 15
 async def create_tables(database: Database, metadata: MetaData, tables: list[Table]) -> list[str]:
     """Creates those of `tables` that are missing, in one transaction where the server can, and returns their names.
 
-    Safe to run in several processes at once, and as often as one likes.
+    On a database that Django uses too they have no foreign keys to its tables, and lose those that they had. Safe to
+    run in several processes at once, and as often as one likes.
     """
 
     async def work(unit: Unit) -> list[str]:
@@ -47,8 +49,11 @@ async def create_tables(database: Database, metadata: MetaData, tables: list[Tab
     async def create(unit: Unit) -> list[str]:
         present = {row["name"] for row in await unit.rows(_present(unit.dialect))}
         missing = [table for table in tables if table.name not in present]
-        for statement in ddl(unit.dialect, metadata, missing):
+        for statement in ddl(unit.dialect, metadata, missing, shared=database.shared_with_django):
             await unit.text(statement)
+        left = foreign_keys_left(unit.dialect, tables) if database.shared_with_django else None
+        for row in [] if left is None else await unit.rows(left):
+            await unit.text(ForeignKeyLeft(**row).drop(unit.dialect))
         return [table.name for table in missing]
 
     return await database.atomic(work)
@@ -69,8 +74,9 @@ def _present(dialect: str) -> Select[Any]:
     return select(names.c.table_name.label("name")).where(names.c.table_schema == literal_column(current))
 
 
-def ddl(dialect: str, metadata: MetaData, tables: list[Table]) -> list[str]:
+def ddl(dialect: str, metadata: MetaData, tables: list[Table], *, shared: bool = False) -> list[str]:
     """The statements that create these tables, without doubled percent signs: they go to the driver as they are.
+    `shared`: for a database that Django uses, too.
 
     On MariaDB/MySQL, where each of them commits, a table is there with its indexes or not at all: whoever finds it
     after a crash need not look further.
@@ -78,6 +84,8 @@ def ddl(dialect: str, metadata: MetaData, tables: list[Table]) -> list[str]:
     statements: list[str] = []
 
     def collect(ddl: Any, *_: object, **__: object) -> None:
+        if shared and isinstance(ddl, CreateTable):
+            ddl.include_foreign_key_constraints = kept_foreign_keys(ddl.element)
         statement = str(ddl.compile(dialect=engine.dialect))
         if dialect == "mysql" and isinstance(ddl, CreateIndex):
             statements[-1] = _with_index(statements[-1], statement)

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
+from hashlib import md5
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKeyConstraint,
-    Identity,
     Index,
-    Integer,
     MetaData,
     String,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine
 
 from ..exceptions import ConfigurationError
-from .naming import django_name
+from .django_shape import OPTIONS, id_column, like_index, link, refers, unique
+from .naming import MAX_LENGTHS
 from .types import BinaryKey, DjangoBoolean, DjangoInteger, ExactString, UTCDateTime
+from .user_table import UserTable, build_user
 
-__all__ = ["Tables", "build_tables"]
+__all__ = ["OF_DJANGO", "Tables", "build_tables"]
 
 
 @dataclass(frozen=True)
@@ -75,31 +74,27 @@ class Tables:
         return [self.group_grant_integer, self.group_grant_uuid, self.group_grant_text]
 
 
-def build_tables(
-    metadata: MetaData,
-    *,
-    realm: str,
-    user_table: str,
-    id_type: TypeEngine[Any],
-    columns: Sequence[Column[Any]],
-) -> Tables:
-    """Adds the tables to `metadata`. `columns` are the application's own on the user table."""
+def build_tables(metadata: MetaData, *, realm: str, users: UserTable) -> Tables:
+    """Adds the tables to `metadata`."""
     own = f"asgiauth_{realm}_" if realm else "asgiauth_"
     make = partial(_once, metadata)
     content_type = make("django_content_type", _content_type)
     permission = make("auth_permission", _permission, content_type)
     group = make("auth_group", _group)
-    user = make(user_table, _user, id_type, columns)
+    user = make(users.name, build_user, users)
+    of_user, of_group, of_permission = (
+        (users.link_column, "user_id", user),
+        ("group_id", "group_id", group),
+        ("permission_id", "permission_id", permission),
+    )
     return Tables(
         content_type=content_type,
         permission=permission,
         group=group,
         user=user,
-        group_permissions=make("auth_group_permissions", _link, ("group_id", group), ("permission_id", permission)),
-        user_groups=make(f"{user_table}_groups", _link, ("user_id", user), ("group_id", group)),
-        user_permissions=make(
-            f"{user_table}_user_permissions", _link, ("user_id", user), ("permission_id", permission)
-        ),
+        group_permissions=make("auth_group_permissions", link, of_group, of_permission),
+        user_groups=make(users.groups_table, link, of_user, of_group),
+        user_permissions=make(users.permissions_table, link, of_user, of_permission),
         identifier=make(own + "identifier", _identifier, user),
         session=make(own + "session", _session, user),
         pending_login=make(own + "pending_login", _pending_login, user),
@@ -108,7 +103,7 @@ def build_tables(
         limit=make(own + "limit", _limit),
         # of all realms: they share groups and permissions, and may share the users
         version=make("asgiauth_data_version", _version),
-        user_version=make(f"asgiauth_data_version_{user_table}", _user_version, user),
+        user_version=make(_short(f"asgiauth_data_version_{users.name}"), _user_version, user),
         **{
             f"{subject}_grant_{kind}": make(f"{own}{subject}_grant_{kind}", _grant, (subject, owner), permission, type_)
             for subject, owner in (("user", user), ("group", group))
@@ -121,12 +116,20 @@ GRANT_KEYS: Mapping[str, TypeEngine[Any]] = {"integer": BigInteger(), "uuid": Uu
 """An object's key is kept in its own type, so that the application's column is compared as it is and its index used."""
 
 
+def _short(name: str) -> str:
+    """What is called after a table of the application, within the limit of every server."""
+    limit = MAX_LENGTHS["postgresql"]
+    digest = md5(name.encode(), usedforsecurity=False).hexdigest()
+    return name if len(name) <= limit else f"{name[: limit - 9]}_{digest[:8]}"
+
+
 def _once(metadata: MetaData, name: str, build: Callable[..., Table], *arguments: Any) -> Table:
     """Two `Auth` may share the application's metadata, and then Django's tables."""
     present = metadata.tables.get(name)
     if present is None:
         table = build(metadata, name, *arguments)
         table.info[_MADE_HERE] = repr(arguments)
+        table.info[OF_DJANGO] = build in (_content_type, _permission, _group, build_user, link)
         return table
     if present.info.get(_MADE_HERE) != repr(arguments):
         raise ConfigurationError(
@@ -136,18 +139,20 @@ def _once(metadata: MetaData, name: str, build: Callable[..., Table], *arguments
 
 
 _MADE_HERE = "asgiauth"
+OF_DJANGO = "asgiauth_of_django"
+"""In `Table.info`: the table is one that Django has, too."""
 
 
 def _content_type(metadata: MetaData, name: str) -> Table:
     table = Table(
         name,
         metadata,
-        _id(),
+        id_column(),
         Column("app_label", String(100), nullable=False),
         Column("model", String(100), nullable=False),
-        **_OPTIONS,
+        **OPTIONS,
     )
-    _unique(table, "app_label", "model")
+    unique(table, "app_label", "model")
     return table
 
 
@@ -155,97 +160,20 @@ def _permission(metadata: MetaData, name: str, content_type: Table) -> Table:
     table = Table(
         name,
         metadata,
-        _id(),
+        id_column(),
         Column("name", String(255), nullable=False),
         Column("content_type_id", DjangoInteger, nullable=False),
         Column("codename", String(100), nullable=False),
-        **_OPTIONS,
+        **OPTIONS,
     )
-    _unique(table, "content_type_id", "codename")
-    _refers(table, "content_type_id", content_type)
+    unique(table, "content_type_id", "codename")
+    refers(table, "content_type_id", content_type)
     return table
 
 
 def _group(metadata: MetaData, name: str) -> Table:
-    table = Table(name, metadata, _id(), Column("name", String(150), nullable=False, unique=True), **_OPTIONS)
-    _like_index(table, "name")
-    return table
-
-
-def _user(metadata: MetaData, name: str, id_type: TypeEngine[Any], columns: Sequence[Column[Any]]) -> Table:
-    table = Table(
-        name,
-        metadata,
-        _id(id_type),
-        Column("password", String(128), nullable=False),
-        Column("last_login", UTCDateTime),
-        Column("is_superuser", DjangoBoolean, nullable=False),
-        Column("username", String(150), nullable=False, unique=True),
-        Column("first_name", String(150), nullable=False),
-        Column("last_name", String(150), nullable=False),
-        Column("email", String(254), nullable=False),
-        Column("is_staff", DjangoBoolean, nullable=False),
-        Column("is_active", DjangoBoolean, nullable=False),
-        Column("date_joined", UTCDateTime, nullable=False),
-        *(column._copy() for column in columns),
-        **_OPTIONS,
-    )
-    _like_index(table, "username")
-    return table
-
-
-_OPTIONS: dict[str, Any] = {"sqlite_autoincrement": True}
-_BIG_INTEGER = BigInteger().with_variant(DjangoInteger(), "sqlite")
-
-
-def _id(type_: TypeEngine[Any] | None = None) -> Column[Any]:
-    type_ = type_ or DjangoInteger()
-    identity = [Identity(always=False)] if isinstance(type_, Integer) else []
-    return Column("id", type_, *identity, primary_key=True)
-
-
-def _unique(table: Table, *columns: str) -> None:
-    """Django's `unique_together`: a constraint on PostgreSQL, elsewhere a unique index of the same name."""
-    name = django_name(table.name, list(columns), "_uniq")
-    table.append_constraint(UniqueConstraint(*columns, name=name).ddl_if(dialect="postgresql"))
-    Index(name, *(table.c[column] for column in columns), unique=True).ddl_if(callable_=_not_on("postgresql"))
-
-
-def _like_index(table: Table, column: str) -> None:
-    """What Django adds to `unique=True` on PostgreSQL, for LIKE."""
-    name = django_name(table.name, [column], "_like")
-    Index(name, table.c[column], postgresql_ops={column: "varchar_pattern_ops"}).ddl_if(dialect="postgresql")
-
-
-def _not_on(name: str) -> Callable[..., bool]:
-    return lambda ddl, target, bind, *, dialect, **_: dialect.name != name
-
-
-class _DjangoForeignKey(ForeignKeyConstraint):
-    """Checked at the end of the transaction, never cascading. MariaDB/MySQL cannot defer."""
-
-
-@compiles(_DjangoForeignKey, "mysql", "mariadb")
-def _mysql_foreign_key(constraint: _DjangoForeignKey, compiler: Any, **options: Any) -> str:
-    text: str = compiler.visit_foreign_key_constraint(constraint, **options)
-    return text.replace(" DEFERRABLE INITIALLY DEFERRED", "")
-
-
-def _refers(table: Table, column: str, target: Table) -> None:
-    name = django_name(table.name, [column], f"_fk_{target.name}_id")
-    table.append_constraint(
-        _DjangoForeignKey([column], [target.c.id], name=name, deferrable=True, initially="DEFERRED")
-    )
-    Index(django_name(table.name, [column]), table.c[column]).ddl_if(callable_=_not_on("mysql"))
-
-
-def _link(metadata: MetaData, name: str, *ends: tuple[str, Table]) -> Table:
-    """Its own id is a big integer: Django makes it by the project's DEFAULT_AUTO_FIELD, not by its own app's."""
-    columns = [Column(column, end.c.id.type, nullable=False) for column, end in ends]
-    table = Table(name, metadata, _id(_BIG_INTEGER), *columns, **_OPTIONS)
-    _unique(table, *(column for column, _ in ends))
-    for column, end in ends:
-        _refers(table, column, end)
+    table = Table(name, metadata, id_column(), Column("name", String(150), nullable=False, unique=True), **OPTIONS)
+    like_index(table, "name")
     return table
 
 
@@ -341,9 +269,9 @@ def _user_state(metadata: MetaData, name: str, user: Table) -> Table:
 
 def _password_history(metadata: MetaData, name: str, user: Table) -> Table:
     """The hashes of passwords that a user had before, the newest with the highest id."""
-    id_ = Column("id", _BIG_INTEGER, Identity(always=False), primary_key=True)
+    id_ = id_column(BigInteger())
     encoded = Column("encoded", String(128), nullable=False)
-    return _belongs_to(Table(name, metadata, id_, _user_id(user), encoded, **_OPTIONS), user)
+    return _belongs_to(Table(name, metadata, id_, _user_id(user), encoded, **OPTIONS), user)
 
 
 def _limit(metadata: MetaData, name: str) -> Table:
@@ -380,7 +308,7 @@ def _grant(
     metadata: MetaData, name: str, subject: tuple[str, Table], permission: Table, key_type: TypeEngine[Any]
 ) -> Table:
     """A user or a group may do something with one object. The primary key answers what somebody may do, the index who
-    may do something."""
+    may do something. `granted_at` tells a user from another one who has the same id later."""
     column, owner = f"{subject[0]}_id", subject[1]
     table = Table(
         name,
@@ -388,6 +316,7 @@ def _grant(
         Column(column, owner.c.id.type, primary_key=True, autoincrement=False),
         Column("permission_id", permission.c.id.type, primary_key=True, autoincrement=False),
         Column("object_key", key_type, primary_key=True, autoincrement=False),
+        *([Column("granted_at", UTCDateTime)] if subject[0] == "user" else []),
         ForeignKeyConstraint([column], [owner.c.id], ondelete="CASCADE"),
         ForeignKeyConstraint(["permission_id"], [permission.c.id], ondelete="CASCADE"),
     )

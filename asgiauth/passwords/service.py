@@ -44,20 +44,30 @@ def is_usable(encoded: str) -> bool:
 class Passwords:
     """`auth.passwords`: hashes and verifies in threads of its own, never on the event loop. Needs no database."""
 
-    def __init__(self, policy: PasswordPolicy) -> None:
+    def __init__(self, policy: PasswordPolicy, *, shared: bool = False) -> None:
         self.policy = policy
         self.validators: list[PasswordValidator] = list(policy.validators)
-        pepper = policy.pepper if isinstance(policy.pepper, Pepper) else Pepper(policy.pepper)
-        self._peppered = PepperedHasher(policy.hashers, pepper)
-        first, last = ([self._peppered], []) if pepper.active else ([], [self._peppered])
-        self._hashers: Sequence[Hasher] = (*first, *policy.hashers, *last)
-        self._preferred = self._hashers[0]
-        if (prepare := getattr(self._preferred, "prepare", None)) is not None:
-            prepare()
+        self._pepper = policy.pepper if isinstance(policy.pepper, Pepper) else Pepper(policy.pepper)
+        self.beside_django(shared)
         # a slow rule for new passwords holds up no login
         self._pool, self._judges = (
             HashingPool(slots=policy.hash_slots, queue=policy.hash_queue, patience=policy.hash_patience) for _ in "12"
         )
+
+    def beside_django(self, shared: bool) -> None:
+        """`Auth` calls this, once it knows whether Django uses the database, too. Then, unless the policy names
+        hashers, passwords are stored as Django does and no hash is rewritten: Django rewrites what is not its own first
+        choice at each login, and each rewrite ends sessions. Raises `ConfigurationError` for a pepper, which Django
+        does not have."""
+        if shared and self._pepper.active:
+            raise ConfigurationError(
+                "Django uses this database and could not verify a peppered hash: leave PasswordPolicy(pepper=...) out "
+                "or, if there are peppered hashes already, take PasswordPolicy.django(pepper=Pepper([...], "
+                "active=False)), which rewrites each at its user's next login"
+            )
+        as_django = shared and self.policy.hashers is PasswordPolicy.hashers
+        self._upgrades = not as_django
+        self._arrange(PasswordPolicy.django().hashers if as_django else self.policy.hashers)
 
     async def hash(self, password: str) -> Hashed:
         """Hashes with the preferred hasher. Raises `PasswordRejected` for what cannot be stored exactly, and
@@ -71,7 +81,8 @@ class Passwords:
         return (await self._pool.run(self._verify, password, encoded)) is not None
 
     async def verify_and_upgrade(self, password: str, encoded: str) -> tuple[bool, Hashed | None]:
-        """`verify`, and a stronger hash to store when `encoded` is weaker than the preferred hasher's."""
+        """`verify`, and a stronger hash to store when `encoded` is weaker than the preferred hasher's: never on a
+        database that Django uses too, unless the policy names hashers."""
         return await self._pool.run(self._verify_and_upgrade, password, encoded)
 
     async def wrap(self, encoded: str) -> Hashed:
@@ -154,6 +165,15 @@ class Passwords:
                 reasons += await _reasons(one.validate(password, user) if is_async else next(verdicts))
         return reasons
 
+    def _arrange(self, hashers: Sequence[Hasher]) -> None:
+        """The first of them makes hashes."""
+        self._peppered = PepperedHasher(hashers, self._pepper)
+        first, last = ([self._peppered], []) if self._pepper.active else ([], [self._peppered])
+        self._hashers: Sequence[Hasher] = (*first, *hashers, *last)
+        self._preferred = self._hashers[0]
+        if (prepare := getattr(self._preferred, "prepare", None)) is not None:
+            prepare()
+
     def _hasher_of(self, encoded: str) -> Hasher | None:
         return next((hasher for hasher in self._hashers if hasher.identify(encoded)), None)
 
@@ -174,7 +194,7 @@ class Passwords:
         hasher = self._verify(password, encoded)
         if hasher is None:
             return False, None
-        if not self._is_weaker(hasher, encoded):
+        if not self._upgrades or not self._is_weaker(hasher, encoded):
             return True, None
         try:
             return True, Hashed(self._peppered.renewed(password, encoded))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Table, delete, select
@@ -65,7 +66,7 @@ class Changes:
         grants, key = self._place(subject, located)
 
         async def work(unit: Unit) -> None:
-            await self._lock(unit, subject)
+            owner = await self._lock(unit, subject)
             actor = None if by is None else await as_of_now(self._database, self._users, by)
             # by its key: the object in hand may say otherwise than the row, and rules believe it
             if actor is not None and not await self._permissions.check(actor, perm, ref):
@@ -73,7 +74,10 @@ class Changes:
             rows = [{**key, "permission_id": id_} for id_ in ids]
             if granted and not all([await locked(unit, self._tables.permission, id_, shared=True) for id_ in ids]):
                 raise UnknownPermission(perm)
-            if not any([await (insert_once if granted else _delete)(unit, grants, row) for row in rows]):
+            change: Callable[..., Awaitable[bool]] = insert_once if granted else _delete
+            if granted and "granted_at" in grants.c:
+                change = partial(self._insert_dated, joined=owner.get("date_joined"))
+            if not any([await change(unit, grants, row) for row in rows]):
                 return
             if located is None:
                 await self._bump(unit, subject)
@@ -144,10 +148,24 @@ class Changes:
         # an engine on SQLite may have grants of what was deleted: nobody holds those
         return [event(names[row["permission_id"]], row) for row in found if row["permission_id"] in names]
 
-    async def _lock(self, unit: Unit, subject: User | Group) -> None:
+    async def _lock(self, unit: Unit, subject: User | Group) -> Row:
         owners = self._tables.user if isinstance(subject, User) else self._tables.group
-        if await locked(unit, owners, subject.id) is None:
+        row = await locked(unit, owners, subject.id)
+        if row is None:
             raise NotFound(f"the {type(subject).__name__.lower()} does not exist (any more)")
+        return row
+
+    async def _insert_dated(
+        self, unit: Unit, grants: Table, row: Mapping[str, Any], *, joined: datetime | None
+    ) -> bool:
+        """For a user, on one object. What is dated before the user has joined was granted to another one, who had the
+        same id and whom Django has deleted."""
+        now = self._clock()
+        if joined is not None:
+            now = max(now, joined)  # which a machine with another clock may have written
+            is_it = [grants.c[name] == value for name, value in row.items()]
+            await unit.changed(delete(grants).where(*is_it, grants.c.granted_at < joined))
+        return await insert_once(unit, grants, {**row, "granted_at": now})
 
     async def _stored(self, perm: str) -> list[tuple[Any, str]]:
         """The ids of the permissions of this name, each with its model. Raises `UnknownPermission` without one.

@@ -10,7 +10,8 @@ from sqlalchemy import Select, and_, or_, select
 from ..db import Database
 from ..db.tables import Tables
 from ..users import Group, User, Users
-from ..users.holders import Located, are_granted
+from ..users.columns import has_flag
+from ..users.holders import Located, are_granted, of_present_user
 from ..users.rows import exactly
 from ..users.store import PAGE_LIMIT
 from .declaration import split
@@ -34,9 +35,10 @@ async def holders(
     """One query where only grants can say yes. Where a rule or a source of the application has a say, every user is
     asked about, knowing what is granted: at the cost of what those ask the database."""
     user = tables.user
-    granted = are_granted(tables, database.dialect, question.perm, located(question))
+    place, shared = located(question), database.shared_with_django
+    granted = are_granted(tables, database.dialect, question.perm, place, shared=shared)
     found: list[User] = await users._matching(
-        and_(user.c.is_active.is_(True), or_(user.c.is_superuser.is_(True), granted))
+        and_(has_flag(user, "is_active"), or_(has_flag(user, "is_superuser"), granted))
     )
     if not any(_has_a_say(source, question) for source in sources):
         return found
@@ -73,14 +75,18 @@ async def grants_on(
             )
         )
 
+    def to_users(*columns: Any) -> Select[Any]:
+        present = [of_present_user(tables, of_users)] if database.shared_with_django else []
+        return granted(of_users, *columns).where(*present)
+
     perms: dict[Any, list[str]] = {}
-    for row in await database.fetch(granted(of_users, of_users.c.user_id, permission.c.codename)):
+    for row in await database.fetch(to_users(of_users.c.user_id, permission.c.codename)):
         perms.setdefault(row["user_id"], []).append(f"{app}.{row['codename']}")
     theirs = granted(of_groups, group.c.id, group.c.name, permission.c.codename).join(
         group, group.c.id == of_groups.c.group_id
     )
     groups = [(Group(row["id"], row["name"]), f"{app}.{row['codename']}") for row in await database.fetch(theirs)]
-    people = await users._matching(user.c.id.in_(granted(of_users, of_users.c.user_id)))
+    people = await users._matching(user.c.id.in_(to_users(of_users.c.user_id)))
     return [
         *((one, perm) for one in people for perm in sorted(perms.get(one.id, []))),
         *sorted(groups, key=lambda grant: (grant[0].name, grant[0].id, grant[1])),

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, false, not_, or_, select, true, un
 
 from ..awaited import awaited
 from ..db import Database
+from ..db.beside_django import purge_orphans
 from ..db.tables import Tables
 from ..events import EventBus
 from ..exceptions import NotFound, UnknownPermission
@@ -105,6 +106,8 @@ class Permissions:
         return (await self._sync()).added
 
     async def _sync(self) -> Synced:
+        # what was granted by permissions that Django has deleted: their ids may be given to those that are made now
+        await purge_orphans(self._database, [*self._tables.user_grants(), *self._tables.group_grants()])
         return await sync(self._database, self._tables, self._versions, self.declared.values())
 
     async def grant(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any, NamedTuple
 
-from sqlalchemy import Label, Select, bindparam, delete, literal_column, null, select, union_all
+from sqlalchemy import ColumnElement, Label, Select, bindparam, delete, literal_column, null, select, union_all
 
 from ..db import Database, Prepared, Unit
 from ..db.tables import Tables
+from ..users.holders import of_present_user
 from ..users.identifiers import is_storable
 from ..users.rows import exactly
 from .declaration import APP_MAX, CODENAME_MAX, Permission, as_stored, split
@@ -41,7 +42,7 @@ class Stored:
         self._from_groups = database.prepare(self._named(self._group_ids()))
         self._everywhere = database.prepare(self._named(union_all(self._direct_ids(), self._group_ids())))
         self._all = database.prepare(self._named(None))
-        self._on_objects: dict[str, Prepared] = {}
+        self._on_objects: dict[tuple[str, bool], Prepared] = {}
 
     async def everywhere(self, user: Any, version: tuple[int, int] | None = None) -> frozenset[str]:
         """What the user holds on every object: directly or through groups. With the version that came with the user's
@@ -110,9 +111,10 @@ class Stored:
         """What the user holds on this object alone, directly or through groups."""
         if not user.is_active:
             return frozenset()
-        prepared = self._on_objects.get(resource.name)
+        kind = resource.name, self._database.shared_with_django
+        prepared = self._on_objects.get(kind)
         if prepared is None:
-            prepared = self._on_objects[resource.name] = self._database.prepare(self._on_objects_of(resource))
+            prepared = self._on_objects[kind] = self._database.prepare(self._on_objects_of(resource))
         return await self._names(prepared, user, object_key=ref.key)
 
     def _on_objects_of(self, resource: Resource) -> Select[Any]:
@@ -121,7 +123,10 @@ class Stored:
         key = bindparam("object_key", type_=users.c.object_key.type)
         theirs = self._of_resource(resource).subquery()
         direct = select(theirs.c.perm_id).where(
-            users.c.permission_id == theirs.c.perm_id, users.c.user_id == self._user(), users.c.object_key == key
+            users.c.permission_id == theirs.c.perm_id,
+            users.c.user_id == self._user(),
+            users.c.object_key == key,
+            *self._present(users),
         )
         through = select(theirs.c.perm_id).where(
             groups.c.permission_id == theirs.c.perm_id,
@@ -138,7 +143,9 @@ class Stored:
         permission = self._of_resource(resource, split(perm)[1])
         id_ = permission.scalar_subquery()
         return [
-            select(users.c.object_key).where(users.c.user_id == user.id, users.c.permission_id == id_),
+            select(users.c.object_key).where(
+                users.c.user_id == user.id, users.c.permission_id == id_, *self._present(users)
+            ),
             select(groups.c.object_key).where(
                 groups.c.group_id.in_(select(links.c.group_id).where(links.c.user_id == user.id)),
                 groups.c.permission_id == id_,
@@ -155,7 +162,7 @@ class Stored:
             users, groups = self._grants(resource)
             key = bindparam("key", ref.key, type_=users.c.object_key.type, unique=True)
             theirs = tables.content_type.c.model == split(resource.name)[1]
-            held.append(self._grants_of(users, user).where(users.c.object_key == key, theirs))
+            held.append(self._grants_of(users, user).where(users.c.object_key == key, theirs, *self._present(users)))
             held.append(self._grants_to_groups(groups, user).where(groups.c.object_key == key, theirs))
         app, codename = split(perm)
         wanted = (tables.content_type.c.app_label == app, tables.permission.c.codename == codename)
@@ -201,6 +208,9 @@ class Stored:
             return sum(counts)
 
         return await self._database.atomic(work)
+
+    def _present(self, grants: Any) -> list[ColumnElement[bool]]:
+        return [of_present_user(self._tables, grants)] if self._database.shared_with_django else []
 
     def _grants(self, resource: Resource) -> tuple[Any, Any]:
         tables = self._tables

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, false, select, union_all
+from sqlalchemy import ColumnElement, bindparam, false, or_, select, union_all
 
 from ..db.tables import Tables
 from .identifiers import is_storable
 from .rows import exactly
 
-__all__ = ["Located", "are_granted", "are_in_group", "checked_name"]
+__all__ = ["Located", "are_granted", "are_in_group", "checked_name", "of_present_user"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,21 @@ class Located:
         return getattr(tables, f"user_grant_{self.kind}"), getattr(tables, f"group_grant_{self.kind}")
 
 
-def are_granted(tables: Tables, dialect: str, perm: str, located: Located | None = None) -> ColumnElement[bool]:
-    """Users whom it is granted to, directly or through a group: everywhere or, where one is given, on the object."""
+def of_present_user(tables: Tables, grants: Any) -> ColumnElement[bool]:
+    """For a database that Django uses too: the user of this grant on an object is there, and has not joined after it:
+    that is another one, who was given the id of a user whom Django has deleted."""
+    user = tables.user.alias()
+    is_it = [user.c.id == grants.c.user_id]
+    if "date_joined" in user.c:
+        is_it.append(or_(grants.c.granted_at.is_(None), user.c.date_joined <= grants.c.granted_at))
+    return select(user.c.id).where(*is_it).exists()
+
+
+def are_granted(
+    tables: Tables, dialect: str, perm: str, located: Located | None = None, *, shared: bool
+) -> ColumnElement[bool]:
+    """Users whom it is granted to, directly or through a group: everywhere or, where one is given, on the object.
+    `shared`: in a database that Django uses, too."""
     if not is_storable(perm):
         return false()
     app, _, codename = perm.partition(".")
@@ -51,7 +64,8 @@ def are_granted(tables: Tables, dialect: str, perm: str, located: Located | None
         of_resource = ids.where(exactly(kind.c.model, located.resource.partition(".")[2], dialect))
         for grants in located.tables(tables):
             key = grants.c.object_key == bindparam("key", located.key, type_=grants.c.object_key.type, unique=True)
-            holders += through(grants, key, allowed=of_resource)
+            present = [of_present_user(tables, grants)] if shared and "user_id" in grants.c else []
+            holders += through(grants, key, *present, allowed=of_resource)
     # wrapped, because MariaDB would run a bare UNION anew for each row
     return tables.user.c.id.in_(select(union_all(*holders).subquery()))
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from asgiauth.cli.root import root
 
 ROOT = Path(__file__).parents[2]
-_FINDING = ("findings", "app_findings", "hashing", "origins")
+_FINDING = ("findings", "app_findings", "hashing", "origins", "beside_django")
 REFERENCE = (ROOT / "docs/reference/commands.md").read_text()
 
 

@@ -118,7 +118,8 @@ OWN_IN_ORDER = [
 
 
 async def test_B11_5_every_beginning_ends_in_the_same_schema(url: str, server: str, tmp_path: Path) -> None:
-    """From nothing, from `create_tables()` and from a database of Django 6.1, in which nothing of Django's is touched."""
+    """From nothing, from `create_tables()` and from a database of Django 6.1, in which nothing of Django's is touched,
+    and to whose tables ours have no foreign keys."""
     await upgraded(url)
     wanted = await schema(url, [*EVERYTHING, "asgiauth_version"])
     async with another_database(server, tmp_path) as created:
@@ -133,7 +134,8 @@ async def test_B11_5_every_beginning_ends_in_the_same_schema(url: str, server: s
             names, before = await table_names(djangos), await schema(djangos, TABLES)
             assert tables_of(await upgraded(djangos)) == sorted([*OWN, "asgiauth_version"])
             assert await schema(djangos, TABLES) == before
-            assert await schema(djangos, [*EVERYTHING, "asgiauth_version"]) == wanted
+            loose = {name: {**table, "foreign_keys": {}} if name in OWN else table for name, table in wanted.items()}
+            assert await schema(djangos, [*EVERYTHING, "asgiauth_version"]) == loose
             assert await table_names(djangos) == sorted([*names, *OWN, "asgiauth_version"])
 
 
