@@ -29,7 +29,7 @@ def awaited(call: str) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callab
 
 
 class _Asked(Coroutine[Any, Any, T]):
-    """A coroutine without a truth of its own; tasks and task groups take it as they take any other."""
+    """A coroutine without a truth of its own; tasks take it as they take any other, task groups since anyio 4.14."""
 
     __slots__ = ("__weakref__", "_call", "_inner")
 

@@ -76,8 +76,7 @@ async def test_A5_1_a_question_is_taken_wherever_a_coroutine_is(auth: Auth) -> N
             found.append(await asyncio.wait_for(ask(perm), 60))
 
         async with anyio.create_task_group() as group:
-            group.start_soon(note, ADD)
-            group.start_soon(ask, ADD)
+            group.start_soon(note, ADD)  # `ask` itself only since anyio 4.14
         template = Environment(autoescape=True, enable_async=True).from_string(
             "{% if ask('blog.add_post') %}in{% endif %}"
         )
