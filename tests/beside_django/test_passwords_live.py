@@ -135,7 +135,7 @@ async def test_A15_14_the_defaults_of_both_agree(sqlite_url: str) -> None:
             await site.auth.users.create("ann", password=PASSWORD)
             for name in ("ann", "bob"):
                 hashed = (await django("user", name))["password"]
-                assert hashed.startswith("pbkdf2_sha256$1200000$")
+                assert hashed.startswith("pbkdf2_sha256$1500000$")
                 browser = both(django, site.app)
                 assert await log_in_at_django(browser, name)
                 assert await log_in_here(browser, name)

@@ -80,7 +80,7 @@ def do_usernames() -> list[str]:
     return sorted(User._default_manager.values_list("username", flat=True))
 
 
-def do_change(username: str, **fields: Any) -> None:
+def do_change(username: str, /, **fields: Any) -> None:
     user = _user(username)
     for name, value in fields.items():
         setattr(user, name, value)

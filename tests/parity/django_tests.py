@@ -23,6 +23,7 @@ MODULES = (
     "auth_tests/test_checks.py",
     "auth_tests/test_context_processors.py",
     "auth_tests/test_decorators.py",
+    "auth_tests/test_handlers.py",
     "auth_tests/test_hashers.py",
     "auth_tests/test_login.py",
     "auth_tests/test_management.py",
@@ -30,18 +31,12 @@ MODULES = (
     "auth_tests/test_migrations.py",
     "auth_tests/test_mixins.py",
     "auth_tests/test_models.py",
+    "auth_tests/test_remote_user.py",
     "auth_tests/test_templatetags.py",
+    "auth_tests/test_tokens.py",
     "auth_tests/test_validators.py",
     "sessions_tests/tests.py",
 )
-PARTS = {
-    "auth_tests/test_management.py": (
-        "CreatePermissionsTests",
-        "PermissionRenameOperationsTests",
-        "CreatePermissionsMultipleDatabasesTests",
-    ),
-}
-"""Of these modules, those classes."""
 
 
 def names(module: str, source: str) -> dict[str, list[str]]:
@@ -54,7 +49,7 @@ def names(module: str, source: str) -> dict[str, list[str]]:
             and method.name != "test_func"  # what a UserPassesTestMixin asks, and no test
         ]
         for thing in ast.parse(source).body
-        if isinstance(thing, ast.ClassDef) and thing.name in PARTS.get(module, (thing.name,))
+        if isinstance(thing, ast.ClassDef)
     }
     return {name: tests for name, tests in found.items() if tests}
 
