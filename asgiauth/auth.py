@@ -85,8 +85,8 @@ class Auth(Generic[UserT]):
     "post")]`; `resources`: whose rows may be granted one by one; `rules`: permissions on them that code decides.
     `skip`: path prefixes that need no session, such as `/static/`. `shared_with_django`: whether a Django site uses
     the database, too; None looks for its table `django_migrations` when it connects. `jobs`: who does the work that
-    recurs, this process's lifespan or nobody here. `texts`: words of the application's own for the pages, by language and key,
-    `{"de": {"login.title": "Anmelden"}}`; `locale`: which language, or a function that tells it for a request.
+    recurs, this process's lifespan or nobody here. `texts`: words of the application's own for the pages, by language
+    and key, `{"de": {"login.title": "Anmelden"}}`; `locale`: which language, or a function that tells it for a request.
     `features`: what else is switched on. Raises `ConfigurationError` for what could not work.
     """
 

@@ -23,7 +23,8 @@ def of_shared(auth: Auth[Any], speaker: Speaker[Any]) -> Iterator[Finding]:
     if auth._shared_with_django is not True:
         return
     first = auth.passwords._hashers[0]
-    is_djangos = isinstance(first, PBKDF2Hasher) and vars(first) == vars(PBKDF2Hasher())
+    default = PBKDF2Hasher()
+    is_djangos = first.algorithm == default.algorithm and vars(first) == vars(default)
     if first.algorithm not in _DJANGOS:
         yield Finding(
             "shared_hashes_unknown",
