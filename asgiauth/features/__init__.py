@@ -1,0 +1,1 @@
+"""What else you may switch on: one file for each, or one folder. None of them knows another."""
