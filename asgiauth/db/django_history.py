@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Column, Connection, Identity, Insert, MetaData, String, Table, func, select
+from sqlalchemy import BigInteger, Column, Connection, Identity, Insert, MetaData, String, Table, func, inspect, select
 
 from .types import DjangoInteger, UTCDateTime
 
@@ -30,6 +30,8 @@ _KNOWN: dict[str, Sequence[str]] = {
     ],
 }
 """Of `django.contrib.contenttypes` and `django.contrib.auth` in Django 6.1."""
+_OF_SESSIONS: dict[str, Sequence[str]] = {"sessions": ["0001_initial"]}
+"""Where a `DjangoSessionStore` has made the table."""
 
 
 def history_table() -> Table:
@@ -53,7 +55,8 @@ def remember(connection: Connection) -> list[str]:
     history = history_table()
     known = set(connection.scalars(select(history.c.app)))
     now = func.utc_timestamp(6) if connection.dialect.name == "mysql" else func.now()
-    due = [(app, name) for app, names in _KNOWN.items() if app not in known for name in names]
+    migrations = {**_KNOWN, **(_OF_SESSIONS if inspect(connection).has_table("django_session") else {})}
+    due = [(app, name) for app, names in migrations.items() if app not in known for name in names]
     _insert(connection, [history.insert().values(app=app, name=name, applied=now) for app, name in due])
     return [f"{app}.{name}" for app, name in due]
 

@@ -15,16 +15,18 @@ from starlette.requests import Request
 from asgiauth import SessionPolicy
 from asgiauth.backends import PasswordBackend
 from asgiauth.db.django_session import django_session
+from asgiauth.db.migrate import upgrade
 from asgiauth.guards import recent_login, requires
 from asgiauth.passwords import Hashed, PBKDF2Hasher
 from asgiauth.sessions import DjangoSessionStore
 from asgiauth.testing import Client
 
+from ..conftest import make_auth
 from ..parity.introspect import schema
 from ..parity.test_schema import differences
 from ..sessions.helpers import Site, rows, user
 from ..sites import PASSWORD
-from .driving import Django, beside, both, log_in_at_django, log_in_here, submit, who
+from .driving import LIKE_DJANGO, Django, beside, both, log_in_at_django, log_in_here, submit, who
 
 SECRET_KEY = "a key of the Django site, for its tests alone, 0123456789"
 NEW_KEY = "another key of the Django site, for its tests alone, 987654"
@@ -414,6 +416,21 @@ async def test_A1_6_the_table_is_djangos_and_is_made_where_it_is_missing(bare_dj
             await unit.text("DROP TABLE django_session")
     await bare_django("migrate", "sessions")
     assert differences(ours, await schema(url, ["django_session"])) == []
+
+
+async def test_A1_6_django_migrates_beside_a_table_that_we_have_made(bare_django: Django, url: str) -> None:
+    """`db upgrade --for-django` tells it so."""
+    policy = SessionPolicy(store=DjangoSessionStore(secret_key=SECRET_KEY))
+    auth = make_auth(url, sessions=policy, passwords=LIKE_DJANGO)
+    async with auth:
+        done = await upgrade(auth, for_django=True)
+        assert {"table django_session", "django_migrations sessions.0001_initial"} <= set(done)
+        await bare_django("migrate")
+        await auth.users.create("ann", password=PASSWORD)
+        site = Site(auth)
+        browser = both(bare_django, site.app)
+        assert await log_in_at_django(browser)
+        assert await who(browser, site) == ("ann", "ann")
 
 
 async def test_A8_13_a_hash_that_is_upgraded_keeps_the_session_that_did_it(
