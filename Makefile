@@ -38,8 +38,9 @@ docs: $(VENV)/.check       ## serve the documentation on http://127.0.0.1:8001
 screenshots: $(VENV)/.check ## make the pictures of the documentation anew, with Chromium
 	$(BIN)/python -m examples.starlette_site.screenshots
 
-parity: $(VENV)/.dev       ## print how each behaviour and test of Django's is matched here: with what, or why not
+parity: $(VENV)/.dev       ## print how each behaviour and test of Django's is matched here, or why not, and publish it
 	@$(BIN)/python -m tests.parity.conformance
+	@$(BIN)/python -m tests.parity.page
 
 golden: $(VENV)/.check     ## write the golden files anew, with a real Django 6.1
 	$(PYTHON) tests/parity/django_interpreter.py

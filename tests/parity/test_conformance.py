@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .conformance import MAPPING, _read, django_tests, exists, golden_names, report, rows
+from .page import PAGE, page
 
 EVERYTHING = [*rows(), *(entry for entries in django_tests().values() for entry in entries)]
 
@@ -34,6 +35,15 @@ def test_no_reason_is_left_over() -> None:
     for path in MAPPING.glob("*.toml"):
         for key, reason in _read(path.stem).get("reasons", {}).items():
             assert any(entry.different == reason for entry in EVERYTHING), f"{path.name}: {key}"
+
+
+def test_the_published_page_is_what_the_entries_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: make parity"
+
+
+def test_every_chapter_has_a_title() -> None:
+    content = _read("rows")
+    assert list(content["titles"]) == list(content["chapters"])
 
 
 def test_the_report_ends_with_the_counts() -> None:
