@@ -18,7 +18,7 @@ from asgiauth.backends import AllowAllUsersPasswordBackend, RemoteUserBackend
 from asgiauth.events import LoginFailed, UserLoggedIn
 from asgiauth.exceptions import ConfigurationError, LoginRefused, TooManyAttempts, Unavailable
 from asgiauth.features.basic import HttpBasic
-from asgiauth.guards import recent_login, requires
+from asgiauth.guards import group, recent_login, requires
 from asgiauth.passwords import BreachedPasswordValidator
 from asgiauth.testing import Clock, WebSocketRefused, client, websocket
 
@@ -64,6 +64,22 @@ async def test_A22_3_a_script_is_known_by_name_and_password_at_each_request(url:
         assert set(told.kinds()) == {LoginFailed}
         assert (await user_named(auth, "ann")).last_login is None
     assert await count(url, auth.tables.session) == 0
+
+
+async def test_A22_3_a_guard_asks_for_the_groups_of_a_script(sqlite_url: str) -> None:
+    """What Django's `groups_for_user` tells Apache."""
+
+    @requires(group("editors"))
+    async def edit(request: Request) -> Any:
+        return request.user.username
+
+    async with opened(sqlite_url, "ann", "bob", features=[HttpBasic()]) as auth:
+        await auth.groups.create("editors")
+        await auth.groups.add(await user_named(auth, "ann"), "editors")
+        script = program(site(auth, edit=edit))
+        assert (await script.get("/edit", headers=basic("ann"))).json() == "ann"
+        assert error(await script.get("/edit", headers=basic("bob"))) == (403, "permission_denied")
+        assert error(await script.get("/edit", headers=basic("unknown"))) == (401, "not_authenticated")
 
 
 async def test_A22_3_without_the_feature_the_header_means_nothing(sqlite_url: str) -> None:
