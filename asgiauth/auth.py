@@ -147,15 +147,17 @@ class Auth(Generic[UserT]):
         if jobs not in ("lifespan", "worker", "off"):
             raise ConfigurationError(f"jobs={jobs!r}: use 'lifespan', 'worker' or 'off'")
         self._database = seam = Database(database, read_only=read_only)
-        self._entered = 0
-        self._entering = anyio.Lock()
+        self._entered, self._entering = 0, anyio.Lock()
         self.metadata = MetaData() if metadata is None else metadata
         self.tables = build_tables(self.metadata, realm=realm, users=model.users)
         self._feature_tables = _feature_tables(self.metadata, features)
         signing = Signing(secret_keys, realm=realm, clock=clock)
         self.events = EventBus(seam)
-        store = LocalLimits() if read_only else SqlLimits(seam, self.tables.limit)
-        self._limits = limits = Limits(store, mac=partial(signing.mac, "limits"), clock=clock)
+        self._limits = limits = Limits(
+            LocalLimits() if read_only else SqlLimits(seam, self.tables.limit),
+            mac=partial(signing.mac, "limits"),
+            clock=clock,
+        )
         self.sessions = Sessions(seam, self.tables, signing, policy, self.events, clock=clock)
         self._feature_tables += getattr(self.sessions.store, "tables", ())
         password_policy = passwords or PasswordPolicy(validators=recommended_validators(words=site_words(base_url)))

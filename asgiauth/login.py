@@ -14,8 +14,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
-
 from .attempt import LoginAttempt, LoginGuard, LoginStep, Opened, PendingLogin, RequiredStep, Resumed, Visit
 from .authentication import Authentication, named
 from .backends import Backend
@@ -51,15 +49,16 @@ class Login(Authentication[UserT]):
         guards: Sequence[LoginGuard],
         steps: Sequence[LoginStep],
         users: Users[UserT],
-        user_class: type[UserT],
+        model: UserModel[UserT],
         passwords: Passwords,
         clock: Callable[[], datetime],
     ) -> None:
         super().__init__(
-            events, backends=backends, guards=guards, user_class=user_class, passwords=passwords, clock=clock
+            events, backends=backends, guards=guards, user_class=model.cls, passwords=passwords, clock=clock
         )
         self._database = database
         self._table = tables.user
+        self._model = model
         self._sessions = sessions
         self._users = users
         self._passwords = passwords
@@ -144,7 +143,7 @@ class Login(Authentication[UserT]):
         row = None if record is None else await self._sessions.user_row(record.user_id)
         if record is None or row is None or record.backend not in self.backends:
             return None
-        user = self._user_class.from_row(row)
+        user = self._model.user(row)
         if not self._sessions.is_stamped(record, row) or not self.may_log_in(user, record.backend):
             return None
         steps = await self._open_steps(user, _attempt(record, visit), passed=record.passed)
@@ -253,16 +252,13 @@ class Login(Authentication[UserT]):
         """Opens the session, whatever steps there are; `completes` a pending login, which must be there still. Raises
         `LoginRefused` when the user has changed since, or is at another `epoch` than that; with `enforce`
         `PasswordChangeDue`, and nothing has happened."""
-        now, table = self._clock(), self._table
-        unchanged = (
-            table.c.id == user.id,
-            table.c.password == user.password,
-            table.c.is_active == user.is_active,
-        )
-        known = user.with_changes(last_login=now)
+        now = self._clock()
+        self._sessions.check_writable()
+        notes = "last_login" in self._table.c and not self._database.read_only  # whose sessions are elsewhere then
+        known = user.with_changes(last_login=now) if notes else user
 
         async def work(unit: Unit) -> tuple[str, SessionRecord]:
-            if not await unit.changed(update(table).where(*unchanged).values(last_login=now)):
+            if not await note_login(unit, self._table, user, now):
                 raise LoginRefused(_CHANGED)
             if visit.pending is not None and not await self.pending.end(unit, visit.pending) and completes:
                 raise LoginRefused("this pending login has ended")
@@ -324,20 +320,21 @@ class Login(Authentication[UserT]):
         if found.user_row is not None:
             # one that is not committed yet is no proof of anything: it may be rolled back, and come again
             version = None if self._database.has_unit else PermissionVersions.of(found.user_row)
-            user = self._user_class.from_row(found.user_row)
+            user = self._model.user(found.user_row)
             if found.record.backend not in self.backends:
                 # a session of Django's may be somebody's there whom nobody knows here: it must not end by that
                 return Resumed(None, found.key, found.record) if self._sessions.scheme.is_shared else None
             if not self.may_log_in(user, found.record.backend):
-                # once that is undone, the session stays worthless all the same (D-13)
-                await self._database.atomic(lambda unit: self._sessions.store.delete(found.key))
+                if not self._sessions.is_read_only:  # once that is undone, the session stays worthless (D-13)
+                    await self._database.atomic(lambda unit: self._sessions.store.delete(found.key))
                 return None
         return Resumed(user, found.key, await self._sessions.touch(found), version)
 
     async def _row_of(self, user: UserT) -> Row:
         """As the user is now, with what is known beside. Raises `LoginRefused` when the password is another one."""
         row = await self._sessions.user_row(user.id)
-        if row is None or row["password"] != user.password or row["is_active"] != user.is_active:
+        present = None if row is None else self._model.user(row)
+        if row is None or present is None or (present.password, present.is_active) != (user.password, user.is_active):
             raise LoginRefused(_CHANGED)
         return row
 

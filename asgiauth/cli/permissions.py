@@ -22,7 +22,7 @@ __all__ = ["explain", "syncpermissions"]
 def syncpermissions(site: Site, *, as_json: bool) -> None:
     """Write the permissions that the Auth declares into the database, and rename those that have another name now
     (row A18.4). Deletes none. Exit code 1 if one is there under both names."""
-    auth = site.auth()
+    auth = site.writable()
     with connected(auth) as run:
         announce("Declaring permissions")
         added, renamed = run(auth.permissions._sync())

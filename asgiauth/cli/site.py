@@ -67,6 +67,12 @@ class Site:
             )
         raise Unusable(f"{spec} is not an Auth: its type is {type(auth).__name__}")
 
+    def writable(self) -> Auth[Any]:
+        """`auth()`, for a command that is there to write. Raises `ReadOnly`."""
+        auth = self.auth()
+        auth._database.check_writable()
+        return auth
+
 
 def configured_app() -> str:
     """`[tool.asgiauth] app` of the `pyproject.toml` in the current directory."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.sql import Delete, Insert, Select, Update, visitors
-from sqlalchemy.sql.selectable import CompoundSelect
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import CompoundSelect, ForUpdateArg
 from sqlalchemy.types import JSON, Float, Numeric, TypeEngine
 
 __all__ = ["Arguments", "Prepared", "Row", "Statement", "computed"]
@@ -62,7 +63,7 @@ class Prepared:
     def writes(self) -> bool:
         """Whether it changes rows, or locks them as if to change them, in whatever part of it."""
         parts = visitors.iterate(self._compiled.statement)
-        return any(getattr(part, "is_dml", False) or getattr(part, "_for_update_arg", None) for part in parts)
+        return any(isinstance(part, (UpdateBase, ForUpdateArg)) for part in parts)
 
     def bind(self, parameters: Mapping[str, Any]) -> tuple[str, Arguments]:
         """The SQL text and the arguments in its order."""

@@ -42,7 +42,8 @@ class Unit:
         self.deadline = deadline
         """When its statements must be done, in the event loop's time; None: each has STATEMENT_TIMEOUT for itself."""
         self._json_is_text = json_is_text
-        self._read_only = read_only
+        self.read_only = read_only
+        """What would write raises `ReadOnly`."""
         self._names = count(1)
         self.lease = lease
         self.task = task
@@ -97,7 +98,7 @@ class Unit:
 
     async def text(self, sql: str) -> None:
         """Runs SQL text that has no parameters, such as DDL."""
-        if self._read_only:
+        if self.read_only:
             raise ReadOnly
         await self._say(sql)
 
@@ -140,7 +141,7 @@ class Unit:
 
     def _prepare(self, statement: Statement | Prepared) -> Prepared:
         prepared = statement if isinstance(statement, Prepared) else Prepared(statement, self._driver.dialect)
-        if self._read_only and prepared.writes:
+        if self.read_only and prepared.writes:
             raise ReadOnly
         return prepared
 

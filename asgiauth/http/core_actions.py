@@ -72,6 +72,7 @@ class CoreActions:
         self, auth: RequestAuth[Any], *, username: str, password: str, remember: bool = False
     ) -> LoggedIn[Any] | StepRequired:
         """Raises `InvalidCredentials`, also when the user has changed while the password was verified."""
+        self._sessions.check_writable()
         user = await auth.authenticate(username=username, password=password)
         if user is None:
             raise InvalidCredentials
@@ -96,6 +97,7 @@ class CoreActions:
         }
 
     async def change_password(self, auth: RequestAuth[Any], *, old_password: str, new_password: str) -> None:
+        auth._speaker.database.check_writable()
         try:
             await self._accounts.change_password(auth.user, old_password=old_password, new_password=new_password)
         except PasswordRejected as error:

@@ -19,6 +19,7 @@ from ..exceptions import (
     NotReady,
     PasswordRejected,
     PermissionDenied,
+    ReadOnly,
     SessionTooLarge,
     TooManyAttempts,
     Unavailable,
@@ -54,6 +55,7 @@ ErrorCode = Literal[
     "not_found",
     "password_rejected",
     "permission_denied",
+    "read_only",
     "recent_login_required",
     "session_too_large",
     "step_required",
@@ -80,6 +82,7 @@ MESSAGES: Mapping[ErrorCode, str] = {
     "not_found": "There is nothing here.",
     "password_rejected": "The password is not acceptable.",
     "permission_denied": "You may not do this.",
+    "read_only": "For the moment this site can only be read: nothing can be changed, and nobody can log in or out.",
     "recent_login_required": "Log in again to do this.",
     "session_too_large": "This is more than can be remembered.",
     "step_required": "One more step is needed to log in.",
@@ -147,6 +150,9 @@ def error_response(
 
 def unavailable(error: Exception) -> Response:
     """503, in general terms; what is wrong goes to the log (D-23)."""
+    if isinstance(error, ReadOnly):
+        logger.info("answered 503: %s", error)  # nothing is wrong, and anybody can bring it about
+        return error_response("read_only", 503)
     logger.error("answered 503: %s", error)
     retry_after = error.retry_after if isinstance(error, Unavailable) else 1
     return error_response("unavailable", 503, headers={"Retry-After": str(retry_after)})

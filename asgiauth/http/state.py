@@ -243,4 +243,6 @@ class SessionState(Generic[UserT]):
         self._set_cookies[self._cookies.session] = self._cookies.write(self._cookies.session, token, max_age=age)
 
     def _clear(self, name: str) -> None:
+        if self._sessions.is_read_only:  # whether it is over, others decide: a replica may not even know it yet
+            return
         self._set_cookies[name] = self._cookies.clear(name)
