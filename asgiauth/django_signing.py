@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from .exceptions import ConfigurationError, InvalidToken
 
-__all__ = ["DjangoKeys", "DjangoResetTokens", "ResetUser", "uid_from_base64", "uid_to_base64"]
+__all__ = ["DjangoKeys", "DjangoResetTokens", "ResetUser", "read_unverified", "uid_from_base64", "uid_to_base64"]
 
 MAX_SIZE = 2**20
 """Bytes of JSON that a signed value may hold: one that was compressed could otherwise become as large as it likes."""
@@ -31,6 +31,7 @@ _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _SESSION_HASH = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
 _RESET_TOKEN = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
 _RESET_SHAPE = re.compile(r"([0-9a-z]{1,13})-[0-9a-f]{32}")  # 13 digits hold 64 bits
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None)
 _FIRST_DAY = datetime(2001, 1, 1)  # noqa: DTZ001
 
 
@@ -73,19 +74,27 @@ class DjangoKeys:
     def loads(self, text: str, *, salt: str) -> tuple[Any, datetime]:
         """The value, and when it was signed. Raises `InvalidToken` when none of the keys has signed it, and
         `ValueError` for a genuine one that cannot be read: it is no JSON, or larger than `MAX_SIZE`."""
-        if len(text) > 2 * MAX_SIZE:
-            raise ValueError("the signed value is too large")
+        _check_size(text)
         signed, _, signature = text.rpartition(":")
         macs = [_base64(mac).encode() for mac in self.macs(salt + "signer", signed)]
         if not any(hmac.compare_digest(mac, signature.encode()) for mac in macs):
             raise InvalidToken("the signed value is not genuine: SECRET_KEY or SECRET_KEY_FALLBACKS is another one")
-        encoded, _, stamp = signed.rpartition(":")
         try:
-            data = base64.urlsafe_b64decode(_padded(encoded.removeprefix(".")))
-            signed_at = datetime.fromtimestamp(_number(stamp, _BASE62), UTC)
-            return _read(_unpacked(data) if encoded.startswith(".") else data), signed_at
-        except (OverflowError, OSError, RecursionError) as error:
-            raise ValueError("the signed value cannot be read") from error
+            return read_unverified(text), datetime.fromtimestamp(_number(signed.rpartition(":")[2], _BASE62), UTC)
+        except (OverflowError, OSError) as error:
+            raise ValueError("the signed value says no time") from error
+
+
+def read_unverified(text: str) -> Any:
+    """The value, whoever has signed it. Raises `ValueError` for what cannot be read. NaN and infinity, which Python
+    writes and JSON does not know, are null."""
+    _check_size(text)
+    encoded = text.rsplit(":", 2)[0]
+    data = base64.urlsafe_b64decode(_padded(encoded.removeprefix(".")))
+    try:
+        return _LENIENT.decode((_unpacked(data) if encoded.startswith(".") else data).decode("latin-1"))
+    except RecursionError as error:
+        raise ValueError("the signed value is too deep") from error
 
 
 class ResetUser(Protocol):
@@ -198,6 +207,6 @@ def _unpacked(data: bytes) -> bytes:
     return unpacked
 
 
-def _read(data: bytes) -> Any:
-    """NaN and infinity, which Python writes and JSON does not know, are null."""
-    return json.loads(data.decode("latin-1"), parse_constant=lambda _: None)
+def _check_size(text: str) -> None:
+    if len(text) > 2 * MAX_SIZE:
+        raise ValueError("the signed value is too large")

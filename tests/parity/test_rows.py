@@ -31,7 +31,7 @@ async def fresh(auth: Auth, user: User) -> User:
 
 
 async def test_a1_6_to_a1_8_sessions_are_asgiauths_own(sqlite_auth: Auth) -> None:
-    """Deliberately different: `django_session` holds its keys in clear; sharing it takes `DjangoSessionStore`, later."""
+    """Deliberately different: `django_session` holds its keys in clear; sharing it takes `DjangoSessionStore`."""
     assert "django_session" not in sqlite_auth.metadata.tables
     assert sqlite_auth.tables.session.name == "asgiauth_session"
 
