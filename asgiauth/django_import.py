@@ -136,6 +136,8 @@ class DjangoImport:
                     f"{table.name} has no column {min(lacking)!r} there: run the migrate of a newer Django, or name "
                     "the tables of links in UserModel(...)"
                 )
+        for table in (tables.content_type, tables.permission, tables.group, tables.group_permissions, tables.user):
+            self.outcome.count(table)
         (row,) = await self._source.rows(select(func.count().label("users")).select_from(tables.user))
         return int(row["users"])
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.databases import SERVERS, create_database, drop_database, untested_servers
 
-from . import hashing, load, permissions, statements, storm, throughput, timing
+from . import django_import, hashing, load, permissions, statements, storm, throughput, timing
 from .apps import CONNECTIONS, PASSWORD, make_auth
 from .server import Server
 
@@ -54,10 +54,13 @@ def main() -> None:
         if "permissions" in options.only:
             print("\n## Which objects may this user change? PostgreSQL\n")
             print(permissions.report() if "postgresql" in urls else "NOT MEASURED: it needs PostgreSQL.", flush=True)
+        if "import" in options.only:
+            print(f"\n## import-django, {django_import.USERS:,} users\n")
+            print(django_import.report(list(urls)), flush=True)
 
 
 def _options() -> argparse.Namespace:
-    parts = ["requests", "storm", "hashing", "timing", "statements", "permissions"]
+    parts = ["requests", "storm", "hashing", "timing", "statements", "permissions", "import"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="length of a window; a storm lasts four (default: 1)"

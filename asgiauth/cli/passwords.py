@@ -19,7 +19,7 @@ from ..users.wrapping import OldHashes, Refused, Wrapped
 from .site import Run, Site, connected, is_terminal
 from .words import counted, printable
 
-__all__ = ["calibrate", "passwords"]
+__all__ = ["calibrate", "passwords", "progress"]
 
 _SHOWN = 10
 
@@ -41,7 +41,7 @@ def wrap(ctx: click.Context, *, schemes: tuple[OldScheme, ...], batch: int, dry_
     The passwords stay, and everybody stays logged in; the next login makes a usual hash of it. May be interrupted and
     run again, while the site is running: every server must know WrappedHasher first, which the default policy does.
     """
-    auth = ctx.obj.auth()
+    auth = ctx.obj.auth() if dry_run else ctx.obj.writable()
     old = OldHashes(auth._database, auth.tables, auth.passwords, auth.sessions, schemes=frozenset(schemes), batch=batch)
     if isinstance(auth.sessions.store, MemorySessionStore):
         click.echo("Sessions are in the memory of the server, out of reach: who has one must log in again.", err=True)
@@ -51,7 +51,7 @@ def wrap(ctx: click.Context, *, schemes: tuple[OldScheme, ...], batch: int, dry_
             click.echo(json.dumps(found) if as_json else _told(found, "to wrap"))
             return
         outcome = Wrapped()
-        with _progress(found.total()) as advance:
+        with progress(found.total(), "Wrapping") as advance:
             for part in _parts(run, old):
                 outcome.add(part)
                 advance(part.total)
@@ -130,12 +130,12 @@ def _parts(run: Run, old: OldHashes) -> Iterator[Wrapped]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, if somebody sits there."""
     if not is_terminal(sys.stderr):
         yield lambda number: None
         return
-    with click.progressbar(length=total, label="Wrapping", show_pos=True, file=sys.stderr) as bar:
+    with click.progressbar(length=total, label=label, show_pos=True, file=sys.stderr) as bar:
         yield bar.update
 
 

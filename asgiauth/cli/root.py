@@ -12,6 +12,7 @@ import click
 from ..exceptions import AsgiAuthError
 from .accounts import changepassword, createsuperuser, revoke, users
 from .check import check
+from .import_django import import_django
 from .passwords import calibrate, passwords
 from .permissions import explain, syncpermissions
 from .routes import routes
@@ -84,6 +85,7 @@ for command in (
     explain,
     passwords,
     calibrate,
+    import_django,
     check,
     routes,
     worker,

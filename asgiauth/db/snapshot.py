@@ -103,7 +103,4 @@ async def _guarded(source: Source) -> Lease:
     except TimeoutError:
         raise Unavailable(TOO_SLOW) from None
     except Exception as error:
-        translated = translated_by(source.driver, error)
-        if translated is error:
-            raise
-        raise translated from None
+        raise translated_by(source.driver, error) from None
