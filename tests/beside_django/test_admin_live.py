@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from asgiauth import User
+from asgiauth.exceptions import Conflict
 from asgiauth.testing import Client
 
 from ..sessions.helpers import Site
@@ -199,6 +202,9 @@ async def test_who_has_worked_in_the_admin_is_deleted_by_the_admin(django: Djang
         assert await log_in_at_django(dora, "dora")
         await save(dora, f"{GROUPS}/add/", name="keepers")
         user = await known(site, "dora")
+        with pytest.raises(Conflict):
+            await auth.users.delete(user)
+        assert await who(dora, site) == ("dora", "")
         await save(boss, f"{USERS}/{user.id}/delete/")
         assert await auth.users.get(user.id) is None
         assert await who(dora, site) == ("", "")
