@@ -37,6 +37,7 @@ class RemoteUser:
         self._backend = backend
         self._speaker = speaker
         self._header = backend.header.lower().encode()
+        self._is_read_only = speaker.sessions.is_read_only
         self._told: set[str] = set()
 
     async def settle(self, auth: RequestAuth[Any]) -> None:
@@ -49,23 +50,27 @@ class RemoteUser:
             is_ours = state.record.backend == self._backend.name
             if is_silent or (name is None and not is_ours) or state.user.username == name:
                 return
-            if is_ours:
+            if is_ours and self._is_read_only:
+                state.leave()
+            elif is_ours:
                 await state.logout()
         elif pending is not None and pending.record.backend == self._backend.name:
             if is_silent or pending.user.username == name:
                 return
-            await state.abandon()
+            if not self._is_read_only:
+                await state.abandon()
         auth._named = said if name else None
 
     async def log_in(self, auth: RequestAuth[Any]) -> None:
         """Whom the header names, if the login flow has nothing against it. A WebSocket's user is known for as long as
-        it is open, without a session: its cookie may never reach the browser."""
+        it is open, without a session: its cookie may never reach the browser. So is everybody where no session can be
+        written."""
         said, auth._named = auth._named, None
         try:
             user = await auth._authenticate({"remote_user": said}, paced=False)
             if user is None:
                 return
-            if auth._scope["type"] == "websocket":
+            if auth._scope["type"] == "websocket" or self._is_read_only:
                 auth._identify = self._still_there
                 await auth._look_around()
             else:
