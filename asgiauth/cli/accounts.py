@@ -28,8 +28,6 @@ _TRIES = 3
 
 
 @click.command(cls=AsksForFields)
-@click.option("--username", help="Is asked for otherwise.")
-@click.option("--email", help="Is asked for otherwise; may be blank.")
 @click.option(
     "--noinput",
     "--no-input",
@@ -40,12 +38,12 @@ _TRIES = 3
 def createsuperuser(site: Site, /, *, noinput: bool, **given: str | None) -> None:
     """Create a user who may do everything.
 
-    What your own user model cannot do without has an option of its own, and is asked for too.
+    What your own user model requires, or cannot do without, has an option of its own, and is asked for too.
     """
-    auth = site.auth()
+    auth = site.writable()
     fields = fields_of(auth)
     if noinput:
-        given = {field.name: _unattended(field.name, given[field.name]) for field in fields}
+        given = {field.name: _unattended(field.option, given[field.name]) for field in fields}
     elif not is_terminal(sys.stdin):
         raise click.ClickException(
             "Superuser creation skipped due to not running in a TTY. Run it in one, or give --noinput and "
@@ -55,19 +53,21 @@ def createsuperuser(site: Site, /, *, noinput: bool, **given: str | None) -> Non
     with connected(auth) as run:
         for field in fields:  # what is wrong already is told before anything is asked
             if (text := given[field.name]) is not None:
-                values[field.name] = judged(run, field, text, values)
+                values[field.name] = judged(run, auth, field, text, values)
+        has_passwords = "password" in auth.tables.user.c
+        password = None
         if noinput:
-            password = os.environ.get("ASGIAUTH_SUPERUSER_PASSWORD")
+            password = os.environ.get("ASGIAUTH_SUPERUSER_PASSWORD") if has_passwords else None
             _warn(run, auth, password, SimpleNamespace(**values))
         else:
             for field in fields:
                 if field.name not in values:
                     values[field.name] = _asked(run, auth, field, values)
-            password = _chosen(run, auth, SimpleNamespace(**values))
+            password = _chosen(run, auth, SimpleNamespace(**values)) if has_passwords else None
         # whoever typed a weak password has been asked, and whoever runs a script has been told
         user = run(auth.users.create_superuser(password=password, validate=False, **values))
     click.echo("Superuser created successfully.")
-    if password is None:
+    if password is None and has_passwords:
         click.echo(f"It has no password yet: asgiauth changepassword {user.username}")
 
 
@@ -77,7 +77,9 @@ def createsuperuser(site: Site, /, *, noinput: bool, **given: str | None) -> Non
 @click.pass_obj
 def changepassword(site: Site, user: str | None, *, expire: bool) -> None:
     """Give USER another password; by default the user who is called as you are here. Ends that user's sessions."""
-    auth = site.auth()
+    auth = site.writable()
+    if "password" not in auth.tables.user.c:
+        raise click.ClickException("these users have no password: their UserModel is without that column")
     if not is_terminal(sys.stdin):
         raise click.ClickException("a password is typed, not piped: run this in a terminal")
     with connected(auth) as run:
@@ -124,7 +126,7 @@ def users(site: Site, *, search: str | None, active: bool | None, limit: int | N
 @click.pass_obj
 def revoke(site: Site, user: str) -> None:
     """Log USER out everywhere, at once."""
-    auth = site.auth()
+    auth = site.writable()
     refuse_memory(auth)
     with connected(auth) as run:
         found = _found(run, auth, user)
@@ -149,15 +151,14 @@ def _warn(run: Run, auth: Auth[Any], password: str | None, user: object) -> None
 def _asked(run: Run, auth: Auth[Any], field: Field, values: Mapping[str, Any]) -> Any:
     """Typed, until it is right."""
     default = None
-    if field.name == "username":
-        name = _os_user()
-        default = name if name and run(auth.users.find(name)) is None else None
+    if field.option == "username":
+        default = _free_name(run, auth)
     elif field.name == "email":
         default = values["username"] if "@" in values["username"] else ""
     while True:
         try:
             text = click.prompt(field.label, default=default, show_default=bool(default))
-            return judged(run, field, text, values)
+            return judged(run, auth, field, text, values)
         except (InvalidField, UserExists) as error:
             click.echo(f"Error: {told(error)}", err=True)
 
@@ -208,6 +209,15 @@ def _found(run: Run, auth: Auth[Any], name: str) -> User:
     if user is None:
         raise click.ClickException(f"user '{printable(name)}' does not exist; asgiauth users lists them")
     return user
+
+
+def _free_name(run: Run, auth: Auth[Any]) -> str | None:
+    name = _os_user()
+    try:
+        auth.users._names.checked({"username": name})
+    except InvalidField:  # where names are numbers, or addresses
+        return None
+    return name if run(auth.users.find(name)) is None else None
 
 
 def _os_user() -> str:

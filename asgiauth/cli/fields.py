@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -16,9 +16,8 @@ from sqlalchemy import Column, Enum, select
 
 from ..auth import Auth
 from ..exceptions import InvalidField, UserExists
-from ..users import User
+from ..users.columns import needed
 from ..users.fields import check_value
-from ..users.identifiers import check_email, check_pair, check_username
 from .site import Run
 
 __all__ = ["AsksForFields", "Field", "fields_of", "judged"]
@@ -26,23 +25,25 @@ __all__ = ["AsksForFields", "Field", "fields_of", "judged"]
 
 @dataclass(frozen=True)
 class Field:
-    """`check` makes the value of what was typed; it raises `InvalidField` or `UserExists`."""
+    """`name` is what `users.create()` calls it, `option` what Django's command does: by its column. `check` makes the
+    value of what was typed; it raises `InvalidField` or `UserExists`."""
 
     name: str
+    option: str
     label: str
     check: Callable[[Run, str], Any]
 
 
 class AsksForFields(click.Command):
-    """A command with an option for each field that only the application's users must have."""
+    """A command with an option for each field that the application's users must have."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         try:
-            needed = _needed(ctx.obj.auth())
+            names = {field.name: field.option for field in fields_of(ctx.obj.auth())}
         except click.ClickException:  # without an Auth help is help
-            needed = []
-        own = [click.Option([column.name, f"--{column.name}"], help="Is asked for otherwise.") for column in needed]
-        return [*super().get_params(ctx), *own]
+            names = {"username": "username", "email": "email"}
+        own = [click.Option([name, f"--{option}"], help="Is asked for otherwise.") for name, option in names.items()]
+        return [*own, *super().get_params(ctx)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -53,44 +54,50 @@ class AsksForFields(click.Command):
 
 
 def fields_of(auth: Auth[Any]) -> list[Field]:
-    """In the order in which they are asked for."""
+    """In the order in which they are asked for: the user name, what the model requires, and what its columns do."""
+    model, names = auth.users._model, auth.users._names
 
-    def free(field: str, check: Callable[[str], str]) -> Callable[[Run, str], str]:
+    def free(field: str) -> Callable[[Run, str], str]:
         def checked(run: Run, text: str) -> str:
-            value = check(text)
-            if value and run(auth.users.find(value)) is not None:
-                raise UserExists(field)
+            value = names.checked({field: text})[field]
+            if value and field in names.identifiers and run(auth.users.find(value)) is not None:
+                raise UserExists(names.called(field))
             return value
 
         return checked
 
-    def own(column: Column[Any]) -> Callable[[Run, str], Any]:
-        return lambda run, text: _own_value(run, auth, column, text)
+    def named(field: str) -> Field:
+        column = str(model.column_of(field))
+        return Field(field, column, _LABELS.get(column) or _label(column), free(field))
 
-    return [
-        Field("username", "User name", free("username", check_username)),
-        Field("email", "E-mail address", free("email", check_email)),
-        *(Field(column.name, column.name.replace("_", " ").capitalize(), own(column)) for column in _needed(auth)),
-    ]
+    def own(column: Column[Any]) -> Field:
+        return Field(
+            column.name, column.name, _label(column.name), lambda run, text: _own_value(run, auth, column, text)
+        )
+
+    asked = {names.username.name: named("username")}
+    for name in model.required_fields:
+        asked[model.column_of(name)] = named(name) if name == "email" else own(auth.tables.user.c[name])
+    for column in needed(auth.tables.user):
+        if column.name not in asked and column is not names.email:
+            asked[column.name] = own(column)
+    return list(asked.values())
 
 
-def judged(run: Run, field: Field, text: str, others: Mapping[str, Any]) -> Any:
+_LABELS = {"username": "User name", "email": "E-mail address"}
+
+
+def _label(column: str) -> str:
+    return column.replace("_", " ").capitalize()
+
+
+def judged(run: Run, auth: Auth[Any], field: Field, text: str, others: Mapping[str, Any]) -> Any:
     """The value, if it is right, and right beside the others. Raises `InvalidField` and `UserExists`."""
     value = field.check(run, text)
     both = {**others, field.name: value}
     if "username" in both and "email" in both:
-        check_pair(both["username"], both["email"])
+        auth.users._names.check_pair(both["username"], both["email"])
     return value
-
-
-def _needed(auth: Auth[Any]) -> list[Column[Any]]:
-    """What `users.create()` takes no default for."""
-    known = {field.name for field in fields(User)} | {"password"}
-    return [
-        column
-        for column in auth.tables.user.c
-        if column.name not in known and not column.nullable and column.default is None and column.server_default is None
-    ]
 
 
 def _own_value(run: Run, auth: Auth[Any], column: Column[Any], text: str) -> Any:

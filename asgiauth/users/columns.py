@@ -13,6 +13,7 @@ from .user import User
 __all__ = ["defaults", "has_flag", "needed", "note_login"]
 
 _FLAGS = {"is_active": True, "is_staff": False, "is_superuser": False}
+_FILLED = ("password", "first_name", "last_name", "last_login", "date_joined", *_FLAGS)
 
 
 def has_flag(user: Table, name: str, value: object = True) -> ColumnElement[bool]:
@@ -29,21 +30,21 @@ def defaults(user: Table, now: datetime) -> dict[str, Any]:
 
 
 def needed(user: Table) -> list[Column[Any]]:
-    """What must be told of a new user, beside the password: neither the database nor the application fills it in."""
+    """What must be told of a new user: neither we nor the database nor the application fill it in."""
     return [
         column
         for column in user.c
         if not column.nullable
         and column.default is None
         and column.server_default is None
-        and column.name != "password"
+        and column.name not in _FILLED
         and not (column.primary_key and isinstance(column.type, Integer))
     ]
 
 
 async def note_login(unit: Unit, user: Table, known: User, now: datetime) -> bool:
-    """Notes it in `last_login`, if anything may be written. Whether the user still has the password and may still log in; nobody changes that until
-    the unit is over."""
+    """Notes it in `last_login`, if anything may be written. Whether the user still has the password and may still log
+    in; nobody changes that until the unit is over."""
     same = [user.c.id == known.id]
     same += [user.c[name] == getattr(known, name) for name in ("password", "is_active") if name in user.c]
     if unit.read_only:

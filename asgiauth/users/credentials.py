@@ -82,8 +82,7 @@ class Credentials(Generic[UserT]):
         self._database.check_writable()
         if password is None:
             return NewPassword(unusable())
-        if not self._has_passwords:
-            raise InvalidField("password", "unknown_field")
+        self._check_has_passwords()
         if not isinstance(password, str):
             raise InvalidField("password", "invalid_type", {"expected": "str"})
         if isinstance(password, Hashed):
@@ -103,6 +102,7 @@ class Credentials(Generic[UserT]):
     async def store(self, unit: Unit, user_id: Any, new: NewPassword, *, replacing: str | None) -> UserT:
         """The user with the new password. Raises `NotFound` when the user is gone, or the stored hash is not
         `replacing`, where that is given: with a history it has to be."""
+        self._check_has_passwords()
         same = [self._user.c.id == user_id]
         if replacing is not None:
             same.append(self._user.c.password == replacing)
@@ -126,6 +126,7 @@ class Credentials(Generic[UserT]):
 
     async def require_change(self, unit: Unit, user_id: Any, *, required: bool, stored: str | None = None) -> None:
         """Raises `NotFound` when the user is gone, or the hash is not `stored`, where that is given."""
+        self._check_has_passwords()
         if stored is None:
             found = await unit.row(self._with_state, id=user_id) is not None
         else:  # changes nothing, but nobody else can change the password until the flag is written
@@ -134,6 +135,10 @@ class Credentials(Generic[UserT]):
         if not found:
             raise NotFound("the user does not exist (any more)")
         await self._write_state(unit, user_id, must_change_password=required)
+
+    def _check_has_passwords(self) -> None:
+        if not self._has_passwords:
+            raise InvalidField("password", "unknown_field")
 
     async def _judge(self, password: str, user: object, user_id: Any, present: str, last: int) -> None:
         reasons: list[Reason] = []

@@ -96,7 +96,8 @@ class Names:
     def new(self, username: Any, email: Any) -> dict[str, str]:
         """Both, for a new user: without user name the address is one, where it can be. Raises `InvalidField`."""
         if self.is_address:
-            return self.checked({"email": username if email is None else email, **_given(username=username)})
+            address = username if email is None else email
+            return self.checked({"email": "" if address is None else address, **_given(username=username)})
         names = self.checked({"email": "" if email is None else email, **_given(username=username)})
         if "username" not in names:
             if self._is_number:
@@ -114,8 +115,12 @@ class Names:
         return not self._has_pair or is_pair(username, email)
 
     def stored(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The same by column: `username` and `email` are texts that were `checked`."""
+        """The same by column: `username` and `email` are texts that were `checked`. Raises `InvalidField` for what is
+        called otherwise."""
         found = {name: value for name, value in values.items() if name not in ("username", "email")}
+        for name in found:
+            if self.attribute(name) != name:
+                raise InvalidField(name, "unknown_field")
         for name, column in self._columns.items():
             if name in values:
                 found[column.name] = self._value(column, values[name])
@@ -125,6 +130,10 @@ class Names:
         """What the user calls a column of the table."""
         called = {one.name: name for name, one in self._columns.items()}
         return called.get(column, column)
+
+    def called(self, field: str) -> str:
+        """What a person would call `username`."""
+        return "email" if self.is_address else field
 
     def _value(self, column: Column[Any], text: str) -> Any:
         if column is self.username and self._is_number:

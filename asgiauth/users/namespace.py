@@ -110,7 +110,7 @@ class Identifiers:
             if await self._forget_stale(unit, value) and await self._insert(unit, new):
                 continue
             if value in claims:
-                raise UserExists(field)
+                raise UserExists(self._names.called(field))
 
     async def _insert(self, unit: Unit, row: Mapping[str, Any]) -> bool:
         try:
@@ -123,9 +123,6 @@ class Identifiers:
     async def _forget_stale(self, unit: Unit, value: str) -> bool:
         """Is the name free now? Read with a shared lock, and so as it is: MariaDB shows a transaction the past."""
         user, table = self._user, self._table
-        owner = select(user.c.id).where(user.c.id == table.c.user_id)
-        if await unit.changed(delete(table).where(table.c.value == value, ~owner.exists())):
-            return True  # Django has deleted the user
         rows = await unit.rows(
             select(*self._names.columns(), table.c.field.label("_field"), table.c.source.label("_source"))
             .join_from(table, user, user.c.id == table.c.user_id)
@@ -136,6 +133,9 @@ class Identifiers:
             if _agrees(self._names.of(row), row["_field"], row["_source"]):
                 return False
             await unit.changed(delete(table).where(table.c.value == value, table.c.source == row["_source"]))
+        if not rows:  # Django has deleted the user; only now, because a row that is to stay must not be locked for this
+            owner = select(user.c.id).where(user.c.id == table.c.user_id)
+            await unit.changed(delete(table).where(table.c.value == value, ~owner.exists()))
         return True
 
     async def _refuse_twin(
@@ -148,7 +148,7 @@ class Identifiers:
         for row in await unit.rows(select(*columns).where(self._user.c.id != user_id, like_it)):
             for form in map(canonical, self._names.of(row).values()):
                 if form is not None and form in claims:
-                    raise UserExists(claims[form])
+                    raise UserExists(self._names.called(claims[form]))
 
     async def _repair(self, stale: Row) -> None:
         table = self._table
