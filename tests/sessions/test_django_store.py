@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Uuid, select, update
+from sqlalchemy import Uuid, delete, select, update
 from starlette.requests import Request
 
 from asgiauth import Auth, SessionPolicy, UserModel
@@ -20,11 +20,12 @@ from asgiauth.db.django_session import django_session
 from asgiauth.django_signing import DjangoKeys
 from asgiauth.exceptions import ConfigurationError, Unavailable
 from asgiauth.guards import recent_login, requires
+from asgiauth.passwords import Hashed, PBKDF2Hasher
 from asgiauth.sessions import DjangoSessionStore
 from asgiauth.testing import Clock
 
 from ..sites import PASSWORD, START, count, run
-from .helpers import Site, at_once, rows, site_at, user
+from .helpers import Site, at_once, other_hand, rows, site_at, user
 
 SECRET_KEY = "a key of the Django site, for its tests alone, 0123456789"
 OLD_KEY = "short"
@@ -43,9 +44,11 @@ async def site_with(url: str, *users: str, **options: Any) -> AsyncIterator[Site
         yield site
 
 
-async def planted(site: Site, content: Any = None, *, text: str = "", expires_at: datetime | None = None) -> str:
+async def planted(
+    site: Site, content: Any = None, *, key: str = "", text: str = "", expires_at: datetime | None = None
+) -> str:
     """The key of a session that a Django with this content would have."""
-    key = store().new_token()
+    key = key or store().new_token()
     data = text or KEYS.dumps(content, salt=SALT, at=START, compress=True)
     expires = expires_at or datetime.now(UTC) + timedelta(days=1)
     row = {"session_key": key, "session_data": data, "expire_date": expires}
@@ -430,3 +433,83 @@ async def test_recent_login_fails_closed(sqlite_url: str) -> None:
 async def test_A8_13_without_the_store_there_is_no_such_table(sqlite_auth: Auth) -> None:
     assert "django_session" not in sqlite_auth.metadata.tables
     assert sqlite_auth._feature_tables == []
+
+
+async def test_A7_9_a_new_password_moves_the_session_that_sets_it(sqlite_url: str) -> None:
+    """One of ours and one of Django's: under a fresh key, with the new hash; what Django has opened gets no note."""
+    async with site_with(sqlite_url) as site:
+        other = await planted(site, await logged_in(site))
+        words = {"old_password": PASSWORD, "new_password": "a new and better password"}
+        for browser, is_noted in ((await site.log_in(), True), (with_key(site, other), False)):
+            before = str(browser.cookies.get("sessionid"))
+            assert (await browser.post("/api/auth/password/change", json=words)).status_code == 204
+            after = str(browser.cookies.get("sessionid"))
+            assert (await content_of(site, before), await who(site, before)) == (None, "")
+            content = await content_of(site, after)
+            assert content is not None
+            assert ("_asgiauth" in content) is is_noted
+            assert {name: content[name] for name in content if name != "_asgiauth"} == await logged_in(site)
+            words = {"old_password": words["new_password"], "new_password": PASSWORD}
+            await run(sqlite_url, delete(django_session(site.auth.metadata)))
+            await planted(site, await logged_in(site), key=other)
+
+
+async def test_a_stronger_hash_carries_only_the_session_that_made_it(sqlite_url: str) -> None:
+    """And not one that was over already: the password has changed since it began."""
+    async with site_with(sqlite_url) as site:
+        ann, weak = await user(site), Hashed(PBKDF2Hasher(iterations=1).encode(PASSWORD))
+
+        async def set_weak(request: Any = None) -> None:
+            async with other_hand(sqlite_url) as database, database.unit() as unit:
+                users = site.auth.tables.user
+                await unit.changed(update(users).where(users.c.id == ann.id).values(password=str(weak)))
+
+        async def check(request: Any) -> bool:
+            return await site.auth.users.check_password(ann, PASSWORD)
+
+        async def change_and_check(request: Any) -> bool:
+            await set_weak()
+            return await check(request)
+
+        await set_weak()
+        here, there = [with_key(site, await planted(site, await logged_in(site))) for _ in range(2)]
+        assert await site.ask(here, check)
+        assert (await user(site)).password != weak
+        assert await site.ask(here, lambda request: request.user.username) == "ann"
+        assert await site.ask(there, lambda request: request.user.username) == ""
+        assert await site.ask(here, change_and_check)
+        assert await site.ask(here, lambda request: request.user.username) == ""
+        await set_weak()
+        browser = await site.log_in()
+        assert (await user(site)).password != weak
+        assert await site.ask(browser, lambda request: request.user.username) == "ann"
+
+
+@pytest.mark.parametrize("how", ["deactivated", "deleted", "raised epoch"])
+async def test_D_13_sessions_end_with_their_user(sqlite_url: str, how: str) -> None:
+    """Ours and Django's; but Django's know of no epoch. Those of others stay."""
+    async with site_with(sqlite_url, "ann", "bob") as site:
+        theirs, ours = await planted(site, await logged_in(site)), str((await site.log_in()).cookies.get("sessionid"))
+        bobs, ann = await planted(site, await logged_in(site, "bob")), await user(site)
+        if how == "deactivated":
+            await site.auth.users.update(ann, is_active=False)
+            assert [await content_of(site, key) for key in (theirs, ours)] == [None, None]
+            await site.auth.users.update(ann, is_active=True)
+        elif how == "deleted":
+            await site.auth.users.delete(ann)
+            assert [await content_of(site, key) for key in (theirs, ours)] == [None, None]
+        else:
+            await site.auth.sessions.bump_epoch(ann)
+        stays = "ann" if how == "raised epoch" else ""
+        assert [await who(site, key) for key in (theirs, ours, bobs)] == [stays, "", "bob"]
+
+
+async def test_A6_14_a_session_of_an_unknown_backend_can_be_left(sqlite_url: str) -> None:
+    """A logout ends it for both sides; until then its cookie stays, whoever is anonymous here."""
+    async with site_with(sqlite_url) as site:
+        key = await planted(site, await logged_in(site, _auth_user_backend="project.Directory"))
+        browser = with_key(site, key)
+        answer = await site.get(browser, lambda request: request.user.username)
+        assert (answer.json(), answer.headers.get_list("set-cookie")) == ("", [])
+        assert (await browser.post("/api/auth/logout")).status_code == 204
+        assert (await content_of(site, key), browser.cookies.get("sessionid")) == (None, None)
