@@ -1,0 +1,1 @@
+"""Notes: one model, in the admin."""
