@@ -156,8 +156,8 @@ async def test_A21_4_the_address_is_the_user_name(url: str) -> None:
         assert (ann.username, ann.email, ann.born) == ("Ann@example.com", "Ann@example.com", date(2000, 2, 29))
         assert await auth.users.find("ann@EXAMPLE.com") == await auth.users.get_by(username=ann.username) == ann
         assert await auth.users.get_by(email=ann.email) == ann
-        taken: dict[str, Any]
-        for taken in ({"username": "ANN@example.com"}, {"email": "ann@example.com"}):
+        twins: list[dict[str, Any]] = [{"username": "ANN@example.com"}, {"email": "ann@example.com"}]
+        for taken in twins:
             with pytest.raises(UserExists) as exists:
                 await auth.users.create(**taken)
             assert exists.value.field == "email"
