@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
+from starlette.types import ASGIApp
 
 from asgiauth import Auth, User
 from asgiauth.backends import AllowAllUsersRemoteUserBackend, PasswordBackend, RemoteUserBackend
@@ -389,3 +392,41 @@ def test_A9_6_what_could_not_be_trusted_is_told_when_auth_is_built(options: dict
 def test_V014_a_header_that_servers_could_confuse_is_refused(header: str) -> None:
     with pytest.raises(ConfigurationError, match="Remote-User"):
         RemoteUserBackend(header)
+
+
+# Where nothing may be written
+
+
+async def test_A9_4_where_nothing_may_be_written_the_header_decides_without_a_session(sqlite_url: str) -> None:
+    """A session that was opened elsewhere counts with the header alone. An unknown user cannot be created: 503."""
+    feature = steps(Step("totp", applies=lambda user, attempt: user.username == "bob"))
+    async with behind_proxy(sqlite_url, "ann", "bob", features=[feature]) as (_, app):
+        elsewhere, waiting = client(app), client(app)
+        assert await seen(elsewhere, ANN) == "ann"
+        assert await seen(waiting, BOB) == ""
+    before = await run(sqlite_url, select(auth_tables(sqlite_url).session))
+    async with opened_read_only(sqlite_url, feature) as app:
+        browser = client(app)
+        for headers, name in ((ANN, "ann"), ({}, ""), (BOB, ""), (ANN, "ann")):
+            answer = await browser.get("/who", headers=headers)
+            assert (answer.json()[0], answer.json()[2], "set-cookie" in answer.headers) == (name, False, False)
+        assert error(await browser.get("/who", headers={"Remote-User": "newuser"})) == (503, "unavailable")
+        browser.cookies = elsewhere.cookies
+        assert (await browser.get("/who", headers=ANN)).json()[2] is True
+        answer = await browser.get("/who")
+        assert (answer.json()[0], cookies_of(answer)) == ("", {COOKIE: ""})
+        waiting = client(app, cookies=waiting.cookies)
+        assert [await seen(waiting, headers) for headers in (BOB, {}, ANN)] == ["", "", "ann"]
+    assert await run(sqlite_url, select(auth_tables(sqlite_url).session)) == before
+
+
+def auth_tables(url: str) -> Any:
+    return make_auth(url).tables
+
+
+@asynccontextmanager
+async def opened_read_only(url: str, feature: Extension) -> AsyncIterator[ASGIApp]:
+    backends: Any = [RemoteUserBackend(), PasswordBackend()]
+    auth = make_auth(url, backends=backends, trusted_proxies=[PROXY], features=[feature], read_only=True)
+    async with auth:
+        yield site(auth)
