@@ -176,10 +176,10 @@ class DjangoSessionStore:
     async def key_with(self, public_id: str) -> bytes | None:
         """Reads the keys of all sessions there are."""
 
-        keys = select(self._table.c.session_key)
-        found = await self._search(
-            keys, _KEY_PAGE, lambda row: self.public_id(row["session_key"].encode()) == public_id
-        )
+        def is_this(row: Row) -> bool:
+            return self.public_id(row["session_key"].encode()) == public_id
+
+        found = await self._search(select(self._table.c.session_key), _KEY_PAGE, is_this)
         return found[0]["session_key"].encode() if found else None
 
     def bound(self, record: SessionRecord, user_id: Any, epoch: int, password: str) -> SessionRecord:
