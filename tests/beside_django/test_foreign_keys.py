@@ -30,9 +30,9 @@ class Notes:
 
     def tables(self, metadata: MetaData) -> None:
         id_ = Column("id", Integer, primary_key=True)
-        user = Column("user_id", ForeignKey("auth_user.id", ondelete="CASCADE"), index=True)
+        user: Column[int] = Column("user_id", ForeignKey("auth_user.id", ondelete="CASCADE"), index=True)
         Table("notes_note", metadata, id_, user)
-        note = Column("note_id", ForeignKey("notes_note.id", ondelete="CASCADE"), index=True)
+        note: Column[int] = Column("note_id", ForeignKey("notes_note.id", ondelete="CASCADE"), index=True)
         Table("notes_line", metadata, id_._copy(), note)
 
     def install(self, core: Core) -> Contribution:

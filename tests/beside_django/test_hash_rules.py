@@ -9,7 +9,15 @@ import pytest
 from sqlalchemy import select, update
 
 from asgiauth import Auth, PasswordPolicy
-from asgiauth.passwords import Argon2Hasher, BCryptSHA256Hasher, Passwords, PBKDF2Hasher, ScryptHasher, preferring
+from asgiauth.passwords import (
+    Argon2Hasher,
+    BCryptSHA256Hasher,
+    Hasher,
+    Passwords,
+    PBKDF2Hasher,
+    ScryptHasher,
+    preferring,
+)
 from asgiauth.testing import client
 
 from ..passwords.hashing import watched
@@ -19,7 +27,7 @@ from .driving import Django, django_site
 
 PLAIN = PasswordPolicy(validators=(), failure_deadline=0, hash_patience=60)
 """Names no hashers."""
-WEAKER = [
+WEAKER: list[Hasher] = [
     PBKDF2Hasher(iterations=1000),
     PBKDF2Hasher(iterations=2_000_000),
     Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),
@@ -113,7 +121,7 @@ async def test_D_20_beside_django_no_is_one_hash_of_djangos_cost_at_least(
 
 
 @pytest.mark.parametrize("hasher", WEAKER, ids=["pbkdf2", "pbkdf2, dearer", "argon2", "bcrypt_sha256", "scrypt"])
-async def test_A15_14_verify_and_upgrade_has_nothing_to_store_beside_django(hasher: PBKDF2Hasher) -> None:
+async def test_A15_14_verify_and_upgrade_has_nothing_to_store_beside_django(hasher: Hasher) -> None:
     passwords = Passwords(PLAIN, shared=True)
     encoded = hasher.encode("x")
     assert await passwords.verify_and_upgrade("x", encoded) == (True, None)

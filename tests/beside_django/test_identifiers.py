@@ -19,7 +19,7 @@ from .driving import Django, beside, log_in_here
 
 async def names(auth: Auth, *identifiers: str) -> list[str | None]:
     found: list[User | None] = [await auth.users.find(identifier) for identifier in identifiers]
-    return [user and user.username for user in found]
+    return [None if user is None else user.username for user in found]
 
 
 async def test_A1_1_whom_django_made_is_found_by_name_and_by_an_address_of_ones_own(django: Django, url: str) -> None:
