@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import sqlite3
 import subprocess
@@ -42,7 +43,14 @@ INSERT INTO auth_group (id, name)
 INSERT INTO auth_user_groups (user_id, group_id) SELECT id, 1 + id % {GROUPS} FROM auth_user;
 """
 SITE = "from benchmarks.apps import make_auth\nauth = make_auth({url!r})\n"
-COMMAND = "import sys; from asgiauth.cli import main; sys.argv[0] = 'asgiauth'; main()"
+COMMAND = """
+import sys
+from asgiauth.cli import main
+try:
+    main()
+finally:  # what the system tells of a child begins with its parent's memory
+    sys.stderr.write(open("/proc/self/status").read())
+"""
 
 
 @dataclass(frozen=True)
@@ -116,21 +124,19 @@ def _start(source: str, target: str, directory: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", COMMAND, "--app", "imported:auth", "import-django", "--json"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ASGIAUTH_DJANGO_URL": source},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
 
 def _imported(source: str, target: str, directory: Path) -> Run:
     began = time.perf_counter()
-    process = _start(source, target, directory)
-    if process.stdout is None:
-        raise RuntimeError("no pipe")
-    told = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError("the import has failed: its message is above")
-    return Run(time.perf_counter() - began, used.ru_maxrss / 1024, json.loads(told))
+    told, status = _start(source, target, directory).communicate()
+    seconds = time.perf_counter() - began
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    if peak is None or not told:
+        raise RuntimeError(f"the import has failed: {status}")
+    return Run(seconds, int(peak[1]) / 1024, json.loads(told))
 
 
 def _killed(source: str, target: str, directory: Path, number: int) -> None:
