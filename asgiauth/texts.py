@@ -72,9 +72,7 @@ ENGLISH: Mapping[str, str] = {
     "error.csrf_failed": "This page is too old, or another site has sent you here. Load it again and try once more.",
     "error.permission_denied": "You may not do this.",
     "error.not_found": "There is nothing here.",
-    "error.read_only": (
-        "For the moment this site can only be read: nothing can be changed, and nobody can log in or out."
-    ),
+    "error.read_only": "This cannot be done for the moment: the site can only be read.",
     "error.unavailable": "The service is unavailable for the moment. Try again.",
     "error.method_not_allowed": "This cannot be done that way.",
     "error.body_too_large": "That was too much at once.",

@@ -82,7 +82,7 @@ MESSAGES: Mapping[ErrorCode, str] = {
     "not_found": "There is nothing here.",
     "password_rejected": "The password is not acceptable.",
     "permission_denied": "You may not do this.",
-    "read_only": "For the moment this site can only be read: nothing can be changed, and nobody can log in or out.",
+    "read_only": "This cannot be done for the moment: the site can only be read.",
     "recent_login_required": "Log in again to do this.",
     "session_too_large": "This is more than can be remembered.",
     "step_required": "One more step is needed to log in.",

@@ -129,7 +129,7 @@ def is_read_only(answer: httpx2.Response) -> bool:
     detail = answer.json()["detail"]
     return (
         (answer.status_code, detail["code"]) == (503, "read_only")
-        and "only be read" in detail["message"]
+        and "can only be read" in detail["message"]
         and "retry-after" not in answer.headers
         and "set-cookie" not in answer.headers
         and answer.headers["cache-control"] == "no-store"
@@ -225,7 +225,7 @@ async def test_the_pages_say_it_to_people(prepared: Prepared) -> None:
                 await browser.post(f"{SESSIONS}/revoke_others"),
             ):
                 assert answer.status_code == 503
-                assert "For the moment this site can only be read" in Page(answer).alert
+                assert "the site can only be read" in Page(answer).alert
                 assert not {"set-cookie", "retry-after", "clear-site-data"} & set(answer.headers)
     assert await prepared.state() == before
 
