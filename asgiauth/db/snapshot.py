@@ -102,5 +102,5 @@ async def _guarded(source: Source) -> Lease:
             return await source.opener()()
     except TimeoutError:
         raise Unavailable(TOO_SLOW) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, it is raised again in our words, or as it is
         raise translated_by(source.driver, error) from None
