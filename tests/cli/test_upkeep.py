@@ -92,6 +92,25 @@ def test_A18_3_clearsessions_deletes_what_has_expired(project: Project, url: str
     assert "Deleted 0 expired sessions" in project.run("clearsessions").stdout
 
 
+def test_A18_3_clearsessions_deletes_what_belonged_to_users_whom_django_has_deleted(
+    project: Project, sqlite_url: str
+) -> None:
+    """And says so, where there was any. The database is Django's by its table of migrations."""
+    project.use(sqlite_url)
+
+    async def prepare() -> None:
+        async with make_auth(sqlite_url, shared_with_django=True) as auth:
+            await auth.create_tables()
+            await auth.users.create("ann", email="ann@example.com")
+            async with auth._database.unit() as unit:
+                await unit.text("CREATE TABLE django_migrations (app TEXT)")
+                await unit.text("DELETE FROM auth_user")
+
+    asyncio.run(prepare())
+    assert project.run("clearsessions").stdout.splitlines()[-1] == "Deleted 2 rows of what Django has deleted."
+    assert "Django" not in project.run("clearsessions").stdout
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -59,9 +59,9 @@ async def a_blog(url: Any, **options: Any) -> AsyncIterator[Auth]:
 
 
 async def rows(auth: Auth, table: str) -> list[tuple[Any, ...]]:
-    """Every row of a table, without an id of its own."""
+    """Every row of a table, without an id of its own, and without the time."""
     found = await auth._database.fetch(select(getattr(auth.tables, table)))
-    return sorted(tuple(value for name, value in row.items() if name != "id") for row in found)
+    return sorted(tuple(value for name, value in row.items() if name not in ("id", "granted_at")) for row in found)
 
 
 GRANTS = [
