@@ -137,9 +137,7 @@ class RequestAuth(Generic[UserT]):
         self._state.await_step(pending, token)
         return StepRequired(pending.steps)
 
-    async def identity_of(
-        self, user: User, *, method: str | None = None, ambient: bool = True
-    ) -> Identity | None:
+    async def identity_of(self, user: User, *, method: str | None = None, ambient: bool = True) -> Identity | None:
         """For authenticators: what to answer for a user whom `authenticate` has just found, and who gets no session.
         None where a login would ask for another step or for a new password (DESIGN 1)."""
         backend = self._speaker.login.backend_for(self._known[1] if self._known else None)
