@@ -117,17 +117,23 @@ class SessionChanges:
 
     @classmethod
     def between(cls, before: Mapping[str, Any], after: Mapping[str, Any]) -> SessionChanges:
-        """Raises as `encode` does."""
-        after = json.loads(encode(after))
+        """Raises as `encode` does, unless nothing has changed: what another framework has stored may be larger."""
+        text = _json(after)
+        after = json.loads(text)
         changed = {
             key: value
             for key, value in after.items()
             if key not in before or json.dumps(before[key]) != json.dumps(value)
         }
-        return cls(changed, [key for key in before if key not in after])
+        removed = [key for key in before if key not in after]
+        if changed or removed:
+            _check_size(text)
+        return cls(changed, removed)
 
     def applied_to(self, record: SessionRecord) -> SessionRecord:
         """Raises `SessionTooLarge`."""
+        if not self.set and not self.removed:
+            return record
         data = json.loads(record.data)
         for key in self.removed:
             data.pop(key, None)
@@ -137,7 +143,15 @@ class SessionChanges:
 
 def encode(data: Mapping[str, Any]) -> str:
     """Raises `SessionTooLarge`, and `TypeError` or `ValueError` for what is not JSON."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = _json(data)
+    _check_size(text)
+    return text
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def _check_size(text: str) -> None:
     if len(text) > MAX_DATA:
         raise SessionTooLarge(len(text), MAX_DATA)
-    return text
