@@ -128,7 +128,7 @@ class DjangoSessionStore:
             if record is None:
                 await unit.changed(delete(self._table).where(this))
             else:
-                values = self._values(new_key or key, record, noted=kept.noted)
+                values = self._values(new_key or key, record, noted=kept.noted, path=kept.path)
                 await unit.changed(update(self._table).where(this).values(values))
             return record
 
@@ -197,7 +197,7 @@ class DjangoSessionStore:
         """Whatever is in a row: an unreadable one is an empty session (row A8.11)."""
         expires_at = row["expire_date"]
         content, signed_at = self._content(row["session_data"]) or ({}, expires_at - self.lifetime)
-        user_id = key_value(self._tables.user.c.id, content.get(_USER))
+        user_id, path = key_value(self._tables.user.c.id, content.get(_USER)), str(content.get(_BACKEND, ""))
         noted = _noted(content, None if user_id is None else content[_USER])
         record = SessionRecord(
             **{"created": signed_at, **noted, "last_seen": max(signed_at, noted.get("last_seen", signed_at))},
@@ -205,10 +205,9 @@ class DjangoSessionStore:
             data=json.dumps(_rest(content), separators=(",", ":")),
         )
         if user_id is not None:
-            path = str(content.get(_BACKEND, ""))
             stamp = _bytes(content.get(_HASH))
             record = replace(record, user_id=user_id, backend=self._names.get(path, path), stamp=stamp)
-        return _Kept(record, bool(noted))
+        return _Kept(record, bool(noted), path)
 
     def _content(self, text: str) -> tuple[dict[str, Any], datetime] | None:
         try:
@@ -220,12 +219,14 @@ class DjangoSessionStore:
             return None
         return (content, signed_at) if isinstance(content, dict) else None
 
-    def _values(self, key: bytes, record: SessionRecord, *, noted: bool) -> dict[str, Any]:
-        """The row. What asgiauth knows is only `noted` in a session that it has opened itself."""
+    def _values(self, key: bytes, record: SessionRecord, *, noted: bool, path: str = "") -> dict[str, Any]:
+        """The row. What asgiauth knows is only `noted` in a session that it has opened itself. `path` was there before:
+        of several that have one name here, that one stays."""
         content = _rest(json.loads(record.data))
         if record.user_id is not None:
             content[_USER] = str(record.user_id)
-            content[_BACKEND] = self._paths.get(record.backend, record.backend)
+            is_same = self._names.get(path, path) == record.backend
+            content[_BACKEND] = path if is_same else self._paths.get(record.backend, record.backend)
             content[_HASH] = (record.stamp or b"").hex()
         if noted:
             content[_OURS] = _note(record)
@@ -257,10 +258,11 @@ class DjangoSessionStore:
 
 
 class _Kept(NamedTuple):
-    """What a row holds, and whether asgiauth has opened that session."""
+    """What a row holds, whether asgiauth has opened that session, and the path of Django's backend."""
 
     record: SessionRecord
     noted: bool
+    path: str
 
 
 def _rest(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -418,6 +418,37 @@ async def test_data_of_django_may_hold_what_json_does_not_know(sqlite_url: str) 
         assert await content_of(site, key) == {"n": None, "x": 1}
 
 
+async def test_D_10_data_of_django_may_be_larger_than_ours(sqlite_url: str) -> None:
+    """It is no error for who reads it, logs in or out with it; only what is changed here has a limit."""
+    large = {"cart": "x" * 70_000}
+    async with site_with(sqlite_url) as site:
+        key = await planted(site, large)
+        browser = with_key(site, key)
+        browser.cookies.set("__Host-asgiauth-pending", "a" * 43, domain="site.example", path="/")
+        assert (await browser.get("/api/auth/session")).status_code == 200
+        own = {"Sec-Fetch-Site": "same-origin"}
+        login = {"username": "ann", "password": PASSWORD}
+        assert (await browser.post("/api/auth/login", json=login, headers=own)).status_code == 200
+        assert await site.ask(browser, lambda request: [request.user.username, dict(request.session)]) == ["ann", large]
+        answer = await site.get(browser, lambda request: request.session.update(x=1))
+        assert (answer.status_code, await count(sqlite_url, django_session(site.auth.metadata))) == (413, 1)
+        assert (await browser.post("/api/auth/logout", headers=own)).status_code == 204
+        assert await count(sqlite_url, django_session(site.auth.metadata)) == 0
+
+
+async def test_A1_8_the_path_of_a_backend_stays_where_two_have_one_name(sqlite_url: str) -> None:
+    """Django asks the backend of that path what its user may do."""
+    paths = ["site.Directory", MODEL_BACKEND]
+    sessions = SessionPolicy(store=store(backend_map={MODEL_BACKEND: "password", "site.Directory": "password"}))
+    async with site_with(sqlite_url, sessions=sessions) as site:
+        for path in paths:
+            key = await planted(site, await logged_in(site, _auth_user_backend=path))
+            assert await site.ask(with_key(site, key), lambda request: request.session.update(x=1)) is None
+            content = await content_of(site, key)
+            assert content is not None
+            assert (content["x"], content["_auth_user_backend"]) == (1, path)
+
+
 async def test_recent_login_fails_closed(sqlite_url: str) -> None:
     async with site_with(sqlite_url) as site:
 
