@@ -73,6 +73,8 @@ class RemoteUser:
             if auth._scope["type"] == "websocket" or self._is_read_only:
                 auth._identify = self._still_there
                 await auth._look_around()
+                if auth._identity is not None and auth._state.user is not None:
+                    auth._state.leave(clear=False)  # somebody else's, which goes on where there is no header
             else:
                 await auth.login(user)
         except LoginRefused as error:

@@ -400,9 +400,10 @@ def test_V014_a_header_that_servers_could_confuse_is_refused(header: str) -> Non
 async def test_A9_4_where_nothing_may_be_written_the_header_decides_without_a_session(sqlite_url: str) -> None:
     """A session that was opened elsewhere counts with the header alone. An unknown user cannot be created: 503."""
     feature = steps(Step("totp", applies=lambda user, attempt: user.username == "bob"))
-    async with behind_proxy(sqlite_url, "ann", "bob", features=[feature]) as (_, app):
-        elsewhere, waiting = client(app), client(app)
+    async with behind_proxy(sqlite_url, "ann", "ann2", "bob", features=[feature]) as (_, app):
+        elsewhere, waiting, by_password = client(app), client(app), client(app)
         assert await seen(elsewhere, ANN) == "ann"
+        await log_in(by_password, "ann2")
         assert await seen(waiting, BOB) == ""
     before = await run(sqlite_url, select(auth_tables(sqlite_url).session))
     async with opened_read_only(sqlite_url, feature) as app:
@@ -414,6 +415,8 @@ async def test_A9_4_where_nothing_may_be_written_the_header_decides_without_a_se
         browser.cookies = elsewhere.cookies
         assert (await browser.get("/who", headers=ANN)).json()[2] is True
         assert await seen(browser) == ""
+        by_password = client(app, cookies=by_password.cookies)
+        assert [await seen(by_password, headers) for headers in ({}, ANN, {})] == ["ann2", "ann", "ann2"]
         waiting = client(app, cookies=waiting.cookies)
         assert [await seen(waiting, headers) for headers in (BOB, {}, ANN)] == ["", "", "ann"]
     assert await run(sqlite_url, select(auth_tables(sqlite_url).session)) == before

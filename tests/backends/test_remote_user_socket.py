@@ -63,6 +63,21 @@ async def test_A9_4_a_websocket_with_the_session_of_the_header_keeps_it(sqlite_u
     assert await count(sqlite_url, auth.tables.session) == 0
 
 
+async def test_A9_4_on_a_websocket_too_the_header_goes_before_a_login_by_password(sqlite_url: str) -> None:
+    """Of somebody else, who is still logged in where there is no header, and where the header's user may not be."""
+    async with behind_proxy(sqlite_url, "ann", "bob") as (auth, _):
+        browser = client(app_of(auth))
+        await log_in(browser, "bob")
+        ann = await user_named(auth, "ann")
+        async with websocket(browser, "/look", headers=ANN) as socket:
+            assert await look(socket) == ["ann", False]
+            await auth.users.update(ann, is_active=False)
+            assert await look(socket) == [None, False]
+        for headers in (ANN, {}):
+            async with websocket(browser, "/look", headers=headers) as socket:
+                assert await look(socket) == ["bob", True]
+
+
 async def test_A9_4_a_websocket_without_the_header_is_nobodys(sqlite_url: str) -> None:
     async with behind_proxy(sqlite_url, "ann") as (auth, _):
         browser = client(app_of(auth))
