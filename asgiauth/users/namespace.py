@@ -79,7 +79,9 @@ class Identifiers:
                 found = row
         if found is None:
             owners = [row for row in rows if row["_field"] == _ADDRESS]
-            found = owners[0] if len(owners) == 1 else None
+            # the lower() of a server makes ASCII of the sign for kelvin: that is another address (V-025)
+            if len(owners) == 1 and form in map(canonical, self._names.of(owners[0]).values()):
+                found = owners[0]
         return found
 
     def of(self, row: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -56,6 +56,14 @@ async def test_A1_1_whom_django_made_is_found_by_name_and_by_an_address_of_ones_
         assert await count(auth, "identifier") == 0
 
 
+async def test_V025_an_address_is_not_another_one_that_the_server_makes_equal(django: Django, url: str) -> None:
+    """PostgreSQL and MariaDB have `k` for the lower case of the sign for kelvin: that stranger is not Mike."""
+    await django("create_user", "eve", email="mi\u212ae@example.com")
+    async with connected(url) as auth:
+        assert await names(auth, "mike@example.com", "MIKE@example.com", "mi\u212ae@example.com") == [None] * 3
+        assert await names(auth, "eve") == ["eve"]
+
+
 async def test_A1_1_twins_that_django_made_keep_working_by_their_exact_names(
     django: Django, url: str, server: str
 ) -> None:
