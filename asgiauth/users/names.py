@@ -78,6 +78,13 @@ class Names:
         text, longest = normalize_username(identifier), getattr(self.username.type, "length", None) or USERNAME_MAX
         return text if text and len(identifier) <= min(longest, EMAIL_MAX) else None
 
+    def sought(self, column: Column[Any], value: Any) -> Any:
+        """The value to ask for in this column: a user name that is a number is text elsewhere."""
+        if column is not self.username or not self._is_number or not isinstance(value, str):
+            return value
+        number = self._number(value)
+        return number if str(number) == value else value
+
     def checked(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Those of `username` and `email` that are given, as they are stored. Raises `InvalidField`."""
         names = {name: given[name] for name in ("username", "email") if name in given}

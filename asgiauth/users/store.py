@@ -137,6 +137,7 @@ class Users(Generic[UserT]):
         column = self._tables.user.c.get(self._model.column_of(name))
         if column is None or name == "password":
             raise TypeError(f"get_by() got {name!r}, which is not a field of a user")
+        value = self._names.sought(column, value)
         try:
             check_value(column, value)
         except InvalidField:

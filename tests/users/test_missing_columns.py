@@ -236,6 +236,9 @@ async def test_A21_4_numbers_for_user_names(url: str) -> None:
         assert (seven.username, eight.username) == ("7", "8")
         assert await auth.users.find("007") == await auth.users.find("7") == seven
         assert (await auth.users.page(search="7")).items == [seven]
+        assert await auth.users.get_by(username="7") == await auth.users.get_by(username=7) == seven
+        for other in ("007", "x", "", "9", "9" * 300):
+            assert await auth.users.get_by(username=other) is None
         for nobody in ("", "9", "x", "7 ", "\uff12", "2147483648", "-1", "9" * 300):
             assert await auth.users.find(nobody) is None
         for wrong in ("x", True, 1.5, 2**31, None):
