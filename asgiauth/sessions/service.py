@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -244,7 +244,7 @@ class Sessions:
 
     def expires_at(self, record: SessionRecord, custom: Any) -> datetime:
         """When a session that is changed now will end by itself; `custom` is what `set_expiry` left in its data."""
-        return self._until(record, self._clock(), custom)
+        return self._until(record, self._clock(), _valid_expiry(custom))
 
     def moves_cookie(self, record: SessionRecord) -> bool:
         """Whether the browser must be told how long to keep the cookie whenever the session has changed."""
@@ -384,11 +384,16 @@ def _key_of_user(current: CurrentSession | None, user_id: Any) -> bytes | None:
 
 
 def _custom_expiry(record: SessionRecord) -> Any:
-    """What `set_expiry` has left there; None for anything else that the application has put under that name."""
-    custom = json.loads(record.data).get(EXPIRY) if EXPIRY in record.data else None
+    """What `set_expiry` has left there."""
+    return _valid_expiry(json.loads(record.data).get(EXPIRY)) if EXPIRY in record.data else None
+
+
+def _valid_expiry(custom: Any) -> Any:
+    """None for anything else that stands under that name, such as a date without a zone of a Django that has none."""
     if type(custom) is int and 0 <= custom <= LONGEST_EXPIRY:
         return custom
     try:
-        return custom if isinstance(custom, str) and datetime.fromisoformat(custom).tzinfo else None
-    except ValueError:
+        moment = datetime.fromisoformat(custom) if isinstance(custom, str) else None
+        return moment.astimezone(UTC).isoformat() if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None

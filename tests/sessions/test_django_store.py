@@ -436,6 +436,25 @@ async def test_D_10_data_of_django_may_be_larger_than_ours(sqlite_url: str) -> N
         assert await count(sqlite_url, django_session(site.auth.metadata)) == 0
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["2026-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "tomorrow", "", 2**70, -5, 1.5, True, [1], {"a": 1}],
+    ids=str,
+)
+async def test_A8_9_an_expiry_that_is_none_counts_for_nothing(sqlite_url: str, odd: Any) -> None:
+    """Such as the date of a Django with USE_TZ=False, which says no zone."""
+
+    def changed(request: Any) -> list[Any]:
+        request.session["x"] = 1
+        return [request.session.get_expiry_age(), request.session["_session_expiry"]]
+
+    async with site_with(sqlite_url) as site:
+        browser = with_key(site, await planted(site, {"_session_expiry": odd}))
+        for _ in range(2):
+            age, kept = await site.ask(browser, changed)
+            assert (age > 1_209_000, kept) == (True, odd)
+
+
 async def test_A1_8_the_path_of_a_backend_stays_where_two_have_one_name(sqlite_url: str) -> None:
     """Django asks the backend of that path what its user may do."""
     paths = ["site.Directory", MODEL_BACKEND]
