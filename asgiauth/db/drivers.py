@@ -68,6 +68,7 @@ def driver_for(dialect_name: str, *, read_only: bool = False) -> Driver:
 _NO_TABLE = (
     "a table is missing in the database: run `asgiauth db upgrade`, or `await auth.create_tables()` while connected"
 )
+_NO_COLUMN = "`asgiauth db check` tells where the tables are not as this Auth says"
 _NO_DATABASE = "the server has no database of that name: create it, or mend the database URL"
 _REFUSED = "the database refuses the user name or the password: look at the database URL, and at the rights"
 """No name is repeated: an @ or a / in the password of a URL makes a part of it into another name."""
@@ -83,6 +84,11 @@ _UNREADABLE_DIRECTORY = (
     "SQLite cannot answer: it reads a file in WAL mode only where it may write beside it. A file that nobody writes to "
     "can be opened with ?immutable=1"
 )
+
+
+def _not_ready(cure: str, said: str) -> NotReady:
+    """A column that is missing, or compared with another type, is `said`: that names columns and types, no value."""
+    return NotReady(f"{said.partition(chr(10))[0]}: {cure}" if cure is _NO_COLUMN else cure)
 
 
 class Aiosqlite:
@@ -117,6 +123,8 @@ class Aiosqlite:
         if isinstance(error, sqlite3.Error):
             if str(error).startswith("no such table"):
                 return NotReady(_NO_TABLE)
+            if str(error).startswith("no such column"):
+                return _not_ready(_NO_COLUMN, str(error))
             if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DIRECTORY":
                 return Unavailable(_UNREADABLE_DIRECTORY)
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -181,7 +189,7 @@ class Asyncpg:
         if state in ("40001", "40P01"):
             return SerializationFailure("the transaction met another one; try again")
         if state in _SQLSTATE_NOT_READY:
-            return NotReady(_SQLSTATE_NOT_READY[state])
+            return _not_ready(_SQLSTATE_NOT_READY[state], str(error))
         if state in _SQLSTATE_NO_WRITES:
             return Unavailable(_SQLSTATE_NO_WRITES[state])
         if state == "57014":  # the server, or somebody on it, has stopped the statement
@@ -206,6 +214,8 @@ _SQLSTATE_KINDS: Mapping[str, ConflictKind] = {
 }
 _SQLSTATE_NOT_READY: Mapping[str, str] = {
     "42P01": _NO_TABLE,
+    "42703": _NO_COLUMN,
+    "42883": _NO_COLUMN,
     "3D000": _NO_DATABASE,
     "28000": _REFUSED,
     "28P01": _REFUSED,
@@ -260,7 +270,7 @@ class Asyncmy:
         if code in (1213, 1205, 1020):
             return SerializationFailure("the transaction met another one; try again")
         if code in _MYSQL_NOT_READY:
-            return NotReady(_MYSQL_NOT_READY[code])
+            return _not_ready(_MYSQL_NOT_READY[code], str(error.args[1]))
         if code in _MYSQL_NO_WRITES:
             return Unavailable(_MYSQL_NO_WRITES[code])
         if code in _MYSQL_UNAVAILABLE:
@@ -312,6 +322,8 @@ _MYSQL_VALUES = {1264, 1265, 1292, 1366, 1406}
 _MYSQL_LOST = {0, 1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2003, 2006, 2013, 2014, 2055}
 _MYSQL_NOT_READY: Mapping[int | None, str] = {
     1146: _NO_TABLE,
+    1054: _NO_COLUMN,
+    4078: _NO_COLUMN,
     1049: _NO_DATABASE,
     **dict.fromkeys((1044, 1045, 1130, 1698, 1862, 4151), _REFUSED),
 }
@@ -321,6 +333,6 @@ _MYSQL_NO_WRITES: Mapping[int | None, str] = {
     **dict.fromkeys((1142, 1143), _NOT_GRANTED),
 }
 """A transaction or a server that only reads; what is not granted on a table or a column."""
-_MYSQL_HARMLESS = {1046, 1050, 1054}
+_MYSQL_HARMLESS = {1046, 1050}
 """Errors whose message names tables and columns, and no value."""
 _MYSQL_UNAVAILABLE = {1021, 1030, 1114, 1203, 1226, 3024, 1317, 1969}

@@ -22,6 +22,7 @@ from sqlalchemy.pool import StaticPool
 from ..exceptions import ConfigurationError, MissingDependency, Unavailable
 from .beside_django import ForeignKeyLeft, foreign_keys_left
 from .django_history import MIGRATIONS, history_table, remember
+from .fit import misfits
 from .schema import LOCK_KEY, ddl
 from .shield import finish
 from .types import DjangoInteger
@@ -58,12 +59,12 @@ async def upgrade(auth: Auth[Any], *, for_django: bool = False) -> list[str]:
     server can (not MariaDB/MySQL), all of it happens or nothing, but for the permissions, which come afterwards.
 
     Raises `MissingDependency` without Alembic, `ConfigurationError` when the database refuses, is newer than this
-    asgiauth, or has a permission under its old and new name.
+    asgiauth, has users that are not as the `UserModel` says, or a permission under its old and new name.
     """
     auth._database.check_writable()  # what Alembic writes does not pass the seam
     directory = await asyncio.to_thread(_revisions)
     opts = {_TABLES: _tables(auth), _SHARED: for_django or auth._shared_with_django}
-    work = partial(_upgrade, opts=opts, own=_own_version_table(auth), directory=directory, django=for_django)
+    work = partial(_upgrade, auth=auth, opts=opts, directory=directory, django=for_django)
     done = await auth._database.atomic(partial(_in_sqlalchemy, work=work))
     await auth._look_for_django()
     return [*done, *(f"permission {perm}" for perm in await auth.permissions.sync())]
@@ -235,16 +236,20 @@ _DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyncmy"}
 
 
 def _upgrade(
-    connection: Connection, *, opts: dict[str, Any], own: str, directory: ScriptDirectory, django: bool
+    connection: Connection, *, auth: Auth[Any], opts: dict[str, Any], directory: ScriptDirectory, django: bool
 ) -> list[str]:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
+    own = _own_version_table(auth)
     version = Table(own, MetaData(), Column("version_num", String(32), primary_key=True))
     wanted = [*opts[_TABLES], *([history_table()] if django else []), version]
     with _alone(connection):
         missing = _missing(connection, wanted)
-        left = _left(connection, wanted) if _is_shared(connection, opts[_SHARED]) else []
+        shared = _is_shared(connection, opts[_SHARED])
+        for problem in misfits(connection, opts[_TABLES], auth.tables.user, shared=shared):
+            raise ConfigurationError(problem)
+        left = _left(connection, wanted) if shared else []
         context = MigrationContext.configure(connection, opts={**opts, "version_table": own, _TABLES: wanted})
         operations = Operations(context)
         done = []
@@ -274,16 +279,19 @@ def _check(connection: Connection, *, auth: Auth[Any], directory: ScriptDirector
 
     tables, own = _tables(auth), _own_version_table(auth)
     missing = _missing(connection, tables)
-    problems = [f"table {table.name} is missing: {_CURE}" for table in missing]
+    shared = auth._database.shared_with_django
+    problems = list(misfits(connection, tables, auth.tables.user, shared=shared))
+    problems += [f"table {table.name} is missing: {_CURE}" for table in missing]
     inspector = inspect(connection)
     for table in tables:
         present = set() if table in missing else {column["name"] for column in inspector.get_columns(table.name)}
         problems += [
             f"column {table.name}.{column.name} is missing in a table that exists: add it by a migration of your own"
+            + _instead(auth, column)
             for column in table.columns
             if present and column.name not in present
         ]
-    if auth._database.shared_with_django:
+    if shared:
         problems += [
             f"foreign key {key.name} of {key.table} makes Django's flush fail: {_CURE}"
             for key in _left(connection, tables)
@@ -297,6 +305,14 @@ def _check(connection: Connection, *, auth: Auth[Any], directory: ScriptDirector
         ]
     theirs = {auth.tables.content_type, auth.tables.permission}
     return problems if theirs & set(missing) else [*problems, *_unstored(connection, auth)]
+
+
+def _instead(auth: Auth[Any], column: Column[Any]) -> str:
+    """What else may be meant, where Django has made the table and a column is not as `UserModel` says."""
+    if column.table is auth.tables.user and column.name in _USER_COLUMNS:
+        return ", or leave it out, UserModel(without=[...])"
+    is_link = column.table in (auth.tables.user_groups, auth.tables.user_permissions)
+    return ", or say what it is called there, UserModel(link_column=...)" if is_link else ""
 
 
 def _unstored(connection: Connection, auth: Auth[Any]) -> Iterator[str]:
