@@ -304,6 +304,26 @@ async def test_with_sessions_elsewhere_there_are_logins_and_logouts(prepared: Pr
     assert await prepared.state() == before
 
 
+async def test_with_sessions_elsewhere_a_login_that_waits_on_another_server_is_no_obstacle(prepared: Prepared) -> None:
+    """What could end it may not be written, and so its row stays."""
+    ann = await prepared.auth.users.find("ann")
+    assert ann is not None
+    await prepared.auth.users.require_password_change(ann)
+    async with client(starlette(prepared.auth)) as waiting:
+        assert (await waiting.post("/api/auth/login", json=RIGHT)).status_code == 401
+    await prepared.auth.users.require_password_change(ann, required=False)
+    before = await prepared.state()
+    elsewhere = {"sessions": SessionPolicy(store=MemorySessionStore()), "clock": Clock(START)}
+    async with (
+        readers(prepared, **elsewhere) as (auth, _),
+        client(starlette(auth), cookies=waiting.cookies) as browser,
+    ):
+        assert browser.cookies[f"{COOKIE}-pending"]
+        assert (await browser.post("/api/auth/login", json=RIGHT)).status_code == 200
+        assert ((await browser.get("/who")).json(), list(browser.cookies)) == ("ann", [COOKIE])
+    assert await prepared.state() == before
+
+
 async def test_a_user_who_has_changed_since_the_password_was_verified_is_not_logged_in(prepared: Prepared) -> None:
     async with readers(prepared, sessions=SessionPolicy(store=MemorySessionStore())) as (auth, _):
         ann = await auth.users.find("ann")
