@@ -42,6 +42,8 @@ logger = logging.getLogger("asgiauth")
 _SALT = "django.contrib.sessions.SessionStore"
 _USER, _BACKEND, _HASH, _OURS = "_auth_user_id", "_auth_user_backend", "_auth_user_hash", "_asgiauth"
 _BACKENDS = {"django.contrib.auth.backends.ModelBackend": "password"}
+_CSRF = "_csrftoken"
+"""Where Django keeps it with CSRF_USE_SESSIONS."""
 _RESERVED = (_USER, _BACKEND, _HASH, _OURS)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _TOKEN = re.compile(r"[a-z0-9]{32}")
@@ -113,6 +115,9 @@ class DjangoSessionStore:
         return None if row is None else self._read(row).record
 
     async def create(self, key: bytes, record: SessionRecord) -> None:
+        if record.user_id is not None:  # whoever has planted a visitor's session knows its token: Django's rotate_token
+            data = {name: value for name, value in json.loads(record.data).items() if name != _CSRF}
+            record = replace(record, data=json.dumps(data))
         values = self._values(key, record, noted=True)
         await self._database.within(lambda unit: unit.insert(self._table, values))
 

@@ -436,6 +436,18 @@ async def test_D_10_data_of_django_may_be_larger_than_ours(sqlite_url: str) -> N
         assert await count(sqlite_url, django_session(site.auth.metadata)) == 0
 
 
+async def test_T03_a_login_takes_the_csrf_token_of_a_visitors_session_away(sqlite_url: str) -> None:
+    """Django keeps it there with CSRF_USE_SESSIONS, and makes a new one at each login: the old one may be known to
+    whoever has planted the session."""
+    async with site_with(sqlite_url) as site:
+        browser = with_key(site, await planted(site, {"_csrftoken": "a" * 32, "cart": [1]}))
+        await site.ask(browser, lambda request: request.session.update(x=1))
+        await site.log_in(browser=browser)
+        content = await content_of(site, str(browser.cookies.get("sessionid")))
+        assert content is not None
+        assert (content["_auth_user_id"], content["cart"], "_csrftoken" in content) == ("1", [1], False)
+
+
 @pytest.mark.parametrize(
     "odd",
     ["2026-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "tomorrow", "", 2**70, -5, 1.5, True, [1], {"a": 1}],
