@@ -20,7 +20,17 @@ from starlette.routing import BaseRoute
 from .accounts import Accounts
 from .backends import Backend, PasswordBackend, remote_user_of
 from .checks import Check
-from .configuration import check_realm, check_routes, check_skip, check_url, env, is_https, site_words
+from .configuration import (
+    check_jobs,
+    check_parts,
+    check_realm,
+    check_routes,
+    check_skip,
+    check_url,
+    env,
+    is_https,
+    site_words,
+)
 from .core import Core
 from .db import Database
 from .db.beside_django import purge_orphans
@@ -136,6 +146,7 @@ class Auth(Generic[UserT]):
         clock: Callable[[], datetime] = utc_now,
         features: Sequence[Feature] = (),
     ) -> None:
+        check_parts(user_model, sessions, backends)
         model: UserModel[UserT] = user_model or UserModel()
         policy = sessions or SessionPolicy()
         secure = is_https(base_url)
@@ -144,8 +155,7 @@ class Auth(Generic[UserT]):
         urls = {"login_url": login_url, "login_redirect_url": login_redirect_url}
         for name, url in {**urls, "logout_redirect_url": logout_redirect_url}.items():
             check_url(name, url)
-        if jobs not in ("lifespan", "worker", "off"):
-            raise ConfigurationError(f"jobs={jobs!r}: use 'lifespan', 'worker' or 'off'")
+        check_jobs(jobs)
         self._database = seam = Database(database, read_only=read_only)
         self._entered, self._entering = 0, anyio.Lock()
         self.metadata = MetaData() if metadata is None else metadata

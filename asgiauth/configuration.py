@@ -12,8 +12,20 @@ from starlette.routing import BaseRoute
 
 from .exceptions import ConfigurationError
 from .http.redirects import safe_next
+from .sessions import SessionPolicy
+from .users import UserModel
 
-__all__ = ["check_realm", "check_routes", "check_skip", "check_url", "env", "is_https", "site_words"]
+__all__ = [
+    "check_jobs",
+    "check_parts",
+    "check_realm",
+    "check_routes",
+    "check_skip",
+    "check_url",
+    "env",
+    "is_https",
+    "site_words",
+]
 
 
 def is_https(base_url: str) -> bool:
@@ -24,6 +36,21 @@ def is_https(base_url: str) -> bool:
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"base_url={base_url!r}: plain http is for this machine only; use https")
     return parts.scheme == "https"
+
+
+def check_jobs(jobs: str) -> None:
+    if jobs not in ("lifespan", "worker", "off"):
+        raise ConfigurationError(f"jobs={jobs!r}: use 'lifespan', 'worker' or 'off'")
+
+
+def check_parts(user_model: object, sessions: object, backends: object) -> None:
+    """What stands in the place of the object that holds it, as a Django site has it."""
+    if not isinstance(user_model, UserModel | None):
+        raise ConfigurationError('user_model takes a UserModel: UserModel(Member), UserModel(table="shop_customer")')
+    if not isinstance(sessions, SessionPolicy | None):
+        raise ConfigurationError("sessions takes a SessionPolicy: a store is its SessionPolicy(store=...)")
+    if not isinstance(backends, Sequence | None) or any(isinstance(one, type | str) for one in backends or ()):
+        raise ConfigurationError("backends takes a list of objects, such as [PasswordBackend()]: no class, and no path")
 
 
 def check_url(name: str, url: str) -> None:

@@ -78,7 +78,9 @@ class DjangoKeys:
         signed, _, signature = text.rpartition(":")
         macs = [_base64(mac).encode() for mac in self.macs(salt + "signer", signed)]
         if not any(hmac.compare_digest(mac, signature.encode()) for mac in macs):
-            raise InvalidToken("the signed value is not genuine: SECRET_KEY or SECRET_KEY_FALLBACKS is another one")
+            raise InvalidToken(
+                "the signed value is not genuine: give SECRET_KEY and SECRET_KEY_FALLBACKS as the Django site has them"
+            )
         try:
             return read_unverified(text), datetime.fromtimestamp(_number(signed.rpartition(":")[2], _BASE62), UTC)
         except (OverflowError, OSError) as error:

@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from asgiauth import Auth, SessionPolicy
+from asgiauth import Auth, SessionPolicy, User
+from asgiauth.backends import PasswordBackend
 from asgiauth.exceptions import AsgiAuthError, ConfigurationError, Unavailable
 from asgiauth.guards import login_required
+from asgiauth.sessions import MemorySessionStore
 
 from .conftest import BASE_URL, SECRET_KEYS, client, make_auth
 from .sites import OTHER_KEY
@@ -48,6 +50,28 @@ def test_a_base_url_that_could_not_be_safe_is_refused(base_url: str) -> None:
 def test_the_cookie_is_secure_wherever_the_site_is_not_this_machine(base_url: str, cookie: str) -> None:
     auth = make_auth("sqlite:///never.db", base_url=base_url)
     assert auth.middleware[0].args[0].cookies.session == cookie  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"user_model": User},
+        {"user_model": "shop.Customer"},
+        {"sessions": MemorySessionStore()},
+        {"backends": PasswordBackend()},
+        {"backends": [PasswordBackend]},
+        {"backends": ["django.contrib.auth.backends.ModelBackend"]},
+    ],
+)
+def test_what_stands_in_the_place_of_its_holder_is_refused_with_the_cure(part: dict[str, Any]) -> None:
+    (name,) = part
+    with pytest.raises(ConfigurationError, match=rf"^{name} takes a "):
+        make_auth("sqlite:///never.db", **part)
+
+
+def test_a_store_that_is_a_class_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"is a class: write MemorySessionStore\("):
+        SessionPolicy(store=MemorySessionStore)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("realm", ["Staff", "staff-room", "a b", "x" * 21, "ü"])

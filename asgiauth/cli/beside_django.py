@@ -11,12 +11,27 @@ from ..auth import Auth
 from ..checks import Finding
 from ..http.speaker import Speaker
 from ..passwords.hashers import PBKDF2Hasher
+from ..sessions import DjangoSessionStore
 
-__all__ = ["of_shared"]
+__all__ = ["of_shared", "of_store"]
 
 _DJANGOS = ("pbkdf2_sha256", "pbkdf2_sha1", "argon2", "bcrypt_sha256", "scrypt")
 """In Django's default PASSWORD_HASHERS (row A15.8)."""
 _COOKIES = ("sessionid", "csrftoken")
+
+
+def of_store(auth: Auth[Any], speaker: Speaker[Any]) -> Iterator[Finding]:
+    """What a `DjangoSessionStore` and the backends do not agree on."""
+    store, backends = auth.sessions.store, speaker.login.backends
+    names = store._names.values() if isinstance(store, DjangoSessionStore) else ()
+    for name in dict.fromkeys(name for name in names if name not in backends):
+        yield Finding(
+            "shared_backend_unknown",
+            "warning",
+            f"backend_map of DjangoSessionStore has {name!r}, as no backend of this Auth is called: whom Django logs "
+            "in by that path is anonymous here.",
+            f"Give it the name of one of them: {', '.join(backends)}.",
+        )
 
 
 def of_shared(auth: Auth[Any], speaker: Speaker[Any]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from ..checks import Finding
 from ..configuration import _is_loopback
 from ..http.speaker import Speaker
 from ..sessions.memory import MemorySessionStore
-from .beside_django import of_shared
+from .beside_django import of_shared, of_store
 from .hashing import of_hashers
 
 __all__ = ["of_auth", "of_deployment", "own_path", "speaker_of", "trusts_everybody"]
@@ -60,6 +60,7 @@ def of_auth(auth: Auth[Any]) -> Iterator[Finding]:
                 f"{auth.users._model.cls.__name__}.{name} is a method, which is true whatever it would return.",
                 "Write @property above it, or leave it out.",
             )
+    yield from of_store(auth, speaker)
     if trusts_everybody(speaker.proxies._networks):
         yield Finding(
             "proxies_trust_everybody",

@@ -77,12 +77,17 @@ class PasswordPolicy:
             object.__setattr__(self, "pepper", Pepper(self.pepper))
         if not self.hashers:
             raise ConfigurationError("PasswordPolicy needs at least one hasher: leave `hashers` out for Argon2id")
+        if not _are_all(self.hashers, "identify"):
+            raise ConfigurationError(
+                "PasswordPolicy(hashers=...) is a list of objects such as Argon2Hasher(), not of names or classes: "
+                'profile("django") or preferring(...) of asgiauth.passwords makes one'
+            )
         if not isinstance(self.min_length, int) or self.min_length is True or not 1 <= self.min_length <= MAX_BYTES:
             raise ConfigurationError(
                 f"PasswordPolicy(min_length=...) is a number from 1 to {MAX_BYTES}: blank passwords are no passwords, "
                 "and longer ones are refused"
             )
-        if not _are_validators(self.validators):
+        if not _are_all(self.validators, "validate"):
             raise ConfigurationError(
                 "PasswordPolicy(validators=...) is a list of objects with validate(password, user), such as "
                 "[CommonPasswordValidator()]"
@@ -128,10 +133,10 @@ class PasswordPolicy:
         return reasons
 
 
-def _are_validators(given: object) -> bool:
-    """A class is none: it lacks its parentheses."""
+def _are_all(given: object, method: str) -> bool:
+    """A list of objects with this method; a class is none: it lacks its parentheses."""
     return isinstance(given, Sequence) and all(
-        not isinstance(one, type) and callable(getattr(one, "validate", None)) for one in given
+        not isinstance(one, type) and callable(getattr(one, method, None)) for one in given
     )
 
 

@@ -91,6 +91,11 @@ class DjangoSessionStore:
         self.cookie_name = SessionCookie(cookie_name).name
         self.lifetime = lifetime
         self._names = dict(_BACKENDS if backend_map is None else backend_map)
+        if any("." not in path for path in self._names):
+            raise ConfigurationError(
+                "backend_map leads from a path of Django's to a name of ours: "
+                '{"django.contrib.auth.backends.ModelBackend": "password"}'
+            )
         self._paths = {name: path for path, name in reversed(self._names.items())}
         self._reading = anyio.Lock()
 

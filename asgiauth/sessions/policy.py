@@ -51,6 +51,10 @@ class SessionPolicy:
         for name in ("idle", "absolute", "remember_idle", "remember_absolute"):
             if getattr(self, name) <= self.touch_every:
                 raise ConfigurationError(f"SessionPolicy({name}=...) must be longer than touch_every")
+        if isinstance(self.store, type):
+            raise ConfigurationError(
+                f"SessionPolicy(store={self.store.__name__}) is a class: write {self.store.__name__}(...)"
+            )
         if self.max_per_user is not None and self.max_per_user < 1:
             raise ConfigurationError("SessionPolicy(max_per_user=...) is at least 1, or None for no limit")
         if self.max_per_user is not None and getattr(self.store, "is_shared", False):

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from asgiauth import Auth, PasswordPolicy, SessionCookie, SessionPolicy
-from asgiauth.cli.findings import of_deployment
+from asgiauth.cli.findings import of_auth, of_deployment
 from asgiauth.exceptions import ConfigurationError
 from asgiauth.passwords import Argon2Hasher, PBKDF2Hasher, PBKDF2SHA1Hasher, profile
 from asgiauth.passwords.pepper import Pepper
+from asgiauth.sessions import DjangoSessionStore
 
 from ..conftest import make_auth
 from .driving import Django
@@ -103,6 +104,21 @@ class Own(Argon2Hasher):
 
 
 DJANGOS_COOKIE = SessionPolicy(cookie=SessionCookie(name="sessionid"))
+
+
+def test_A1_8_check_names_what_backend_map_calls_as_no_backend_is_called() -> None:
+    def texts(name: str) -> list[str]:
+        store = DjangoSessionStore(secret_key=PEPPER, backend_map={"django.contrib.auth.backends.ModelBackend": name})
+        auth = make_auth("sqlite:///a.db", sessions=SessionPolicy(store=store))
+        return [finding.cure for finding in of_auth(auth) if finding.code == "shared_backend_unknown"]
+
+    assert texts("password") == []
+    assert texts("model") == ["Give it the name of one of them: password."]
+
+
+def test_A1_8_a_backend_map_the_wrong_way_round_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="from a path of Django's to a name of ours"):
+        DjangoSessionStore(secret_key=PEPPER, backend_map={"password": "django.contrib.auth.backends.ModelBackend"})
 
 
 @pytest.mark.parametrize(

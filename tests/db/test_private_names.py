@@ -22,7 +22,8 @@ from ..databases import SERVERS, server_url
 DATABASES = {"_backend", "_connection", "_global_connection", "_query_lock", "_transaction_stack"}
 ASYNCMY = {"_result"}
 SQLALCHEMY = {"_copy"}
-AUTH = {"_database", "_feature_tables", "_look_for_django", "_shared_with_django"}  # what migrations ask of the object that they are given
+AUTH = {"_database", "_feature_tables", "_look_for_django", "_shared_with_django"}
+"""What migrations ask of the object that they are given."""
 WATCHED = {"_commit_impl", "_rollback_impl", "_rollback_to_savepoint_impl", "_savepoint_impl"}
 """Of one SQLAlchemy connection: replaced, and so named in strings."""
 

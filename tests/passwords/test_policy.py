@@ -9,6 +9,7 @@ import pytest
 from asgiauth import Auth, PasswordPolicy
 from asgiauth.exceptions import ConfigurationError
 from asgiauth.passwords import (
+    Argon2Hasher,
     CommonPasswordValidator,
     ContextWordValidator,
     NumericPasswordValidator,
@@ -95,6 +96,9 @@ def test_every_policy_takes_what_the_policy_takes() -> None:
         {"validators": [CommonPasswordValidator]},
         {"validators": CommonPasswordValidator()},
         {"validators": [object()]},
+        {"hashers": "django"},
+        {"hashers": ["django.contrib.auth.hashers.Argon2PasswordHasher"]},
+        {"hashers": [Argon2Hasher]},
     ],
 )
 def test_A16_6_a_rule_that_is_none_is_refused_with_the_cure(options: dict[str, Any]) -> None:
