@@ -44,13 +44,10 @@ def taken(table: Table, conflict: Conflict) -> Exception:
     """`UserExists` with the field, where it was a unique column that refused the row of a user."""
 
     def names(column: Column[Any]) -> tuple[str, ...]:
-        """As PostgreSQL, MariaDB and SQLite name what `unique=True` makes, and a primary key."""
-        named = (
-            (f"{table.name}_pkey", "PRIMARY")
-            if column.primary_key
-            else (f"{table.name}_{column.name}_key", column.name)
-        )
-        return *named, f"{table.name}.{column.name}"
+        """As PostgreSQL, MariaDB and SQLite name what `unique=True` makes, and a primary key that is given."""
+        if column.primary_key:
+            return () if column.identity else (f"{table.name}_pkey", "PRIMARY", f"{table.name}.{column.name}")
+        return f"{table.name}_{column.name}_key", column.name, f"{table.name}.{column.name}"
 
     found = [column.name for column in table.c if conflict.kind == "unique" and conflict.constraint in names(column)]
     return UserExists(found[0]) if found else conflict

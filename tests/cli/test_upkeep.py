@@ -138,7 +138,7 @@ def test_the_worker_runs_the_jobs_until_it_is_told_to_stop(
     command = [COMMAND, "--app", "project_under_test:auth", "worker"]
     process = subprocess.Popen(command, cwd=project.directory, env=project.env, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(5)]
+    lines = [process.stdout.readline() for _ in range(6)]
     assert "beat: every 0:00:00.050000\n" in lines
     assert lines[-1] == "Working. Press Ctrl-C to stop.\n"
     deadline = time.monotonic() + 60

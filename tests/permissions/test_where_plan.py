@@ -81,9 +81,9 @@ async def _fill(auth: Auth, server: str, model: str) -> None:
     numbers, name = NUMBERS[server].format(count=COUNT), SLUGS[server]
     key = {"note": "n", "file": UUIDS[server], "page": SLUGS[server]}[model]
     users, groups = (getattr(tables, f"{subject}_grant_{kind}") for subject in ("user", "group"))
-    columns = tables.permission.c
+    permission = tables.permission.c
     perms = await auth._database.fetch(
-        select(columns.id).where(columns.codename.in_([f"change_{model}", f"view_{model}"]))
+        select(permission.id).where(permission.codename.in_([f"change_{model}", f"view_{model}"]))
     )
     async with auth._database.unit() as unit:
         await unit.text(f"INSERT INTO {tables.group} (id, name) SELECT n, {name} FROM ({numbers}) s WHERE n <= 500")
@@ -96,7 +96,8 @@ async def _fill(auth: Auth, server: str, model: str) -> None:
                 (groups, "1 + n % 500", "n <= 10000"),
             ):
                 selected = f"SELECT {owner}, {perm['id']}, {key} FROM ({numbers}) s WHERE {condition}"
-                await unit.text(f"INSERT INTO {table} {selected}")
+                columns = ", ".join(table.primary_key.columns.keys())
+                await unit.text(f"INSERT INTO {table} ({columns}) {selected}")
     async with auth._database.unit() as unit:
         for analyzed in [things, *tables.all()]:
             await unit.fetch(f"ANALYZE {'TABLE ' if server == 'mysql' else ''}{analyzed}", Arguments())
