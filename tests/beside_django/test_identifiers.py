@@ -62,6 +62,8 @@ async def test_V025_an_address_is_not_another_one_that_the_server_makes_equal(dj
     async with connected(url) as auth:
         assert await names(auth, "mike@example.com", "MIKE@example.com", "mi\u212ae@example.com") == [None] * 3
         assert await names(auth, "eve") == ["eve"]
+        await auth.users.create("mike", email="mike@example.com")
+        assert await names(auth, "mike@example.com", "eve") == ["mike", "eve"]
 
 
 async def test_A1_1_twins_that_django_made_keep_working_by_their_exact_names(

@@ -142,6 +142,20 @@ async def kill_connections(url: str) -> None:
                         await unit.text(f"KILL {row['id']}")
 
 
+@pytest.mark.parametrize("server", [server for server in SERVERS if server == "postgresql"])
+async def test_what_a_server_cannot_do_now_is_unavailable(url: str) -> None:
+    """A row that somebody else has locked, for one who does not wait."""
+    await _prepare(url)
+    async with connected(url) as one, connected(url) as other:
+        await insert(one, "a")
+        locked = select(item.c.name).with_for_update(nowait=True)
+        async with one.unit() as unit:
+            await unit.rows(locked)
+            with pytest.raises(Unavailable, match="PostgreSQL cannot answer: LockNotAvailable"):
+                async with other.unit() as waiting:
+                    await waiting.rows(locked)
+
+
 async def test_idle_connections_that_died_are_replaced(source: Database, shared_url: str) -> None:
     """A whole pool of them: the next read and the next unit do not notice."""
     for use in (names, lambda db: insert(db, "a"), lambda db: db.atomic(names_in)):

@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Column, Date, Integer, MetaData, String, Table, 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from asgiauth import Auth, Permission, User, UserModel
+from asgiauth import Auth, Permission, Ref, Resource, User, UserModel, crud
 from asgiauth.exceptions import ConfigurationError, InvalidField, UserExists
 from asgiauth.fastapi import CurrentUser, auth_router
 from asgiauth.testing import force_login
@@ -85,6 +85,19 @@ async def test_A21_6_a_user_of_a_name_and_a_password_is_a_user(url: str) -> None
         assert not root.is_superuser
         assert await auth.users.find("ROOT@example.com") == root
         assert (await auth.users.update(root, username="root")).username == "root"
+
+
+async def test_A21_6_without_a_date_what_is_granted_beside_django_has_no_date_to_compare(url: str) -> None:
+    """Elsewhere it says whether the user is still the one who got it, and not another with the same id."""
+    table = Table("post", MetaData(), Column("id", Integer, primary_key=True))
+    settings = {"permissions": crud("blog", "post"), "resources": [Resource("blog.post", table=table)]}
+    async with make_auth(url, user_model=bare(), shared_with_django=True, **settings) as auth:
+        await auth.create_tables()
+        ann = await auth.users.create("ann")
+        await auth.permissions.grant(ann, "blog.change_post", Ref("blog.post", 1))
+        assert await auth.permissions.check(ann, "blog.change_post", Ref("blog.post", 1))
+        assert not await auth.permissions.check(ann, "blog.change_post", Ref("blog.post", 2))
+        assert await auth.permissions.holders("blog.change_post", Ref("blog.post", 1)) == [ann]
 
 
 async def test_A21_6_without_last_login_and_is_active_one_logs_in_all_the_same(url: str) -> None:
