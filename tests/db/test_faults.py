@@ -18,6 +18,7 @@ from typing import Any
 
 import anyio
 import pytest
+from asyncpg import PostgresSyntaxError
 from sqlalchemy import column, func, select, table, update
 
 from asgiauth.db import Database, LostConnection, Unit
@@ -154,6 +155,16 @@ async def test_what_a_server_cannot_do_now_is_unavailable(url: str) -> None:
             with pytest.raises(Unavailable, match="PostgreSQL cannot answer: LockNotAvailable"):
                 async with other.unit() as waiting:
                     await waiting.rows(locked)
+
+
+@pytest.mark.parametrize("server", [server for server in SERVERS if server == "postgresql"])
+async def test_a_mistake_in_a_statement_comes_as_the_server_tells_it(url: str) -> None:
+    """It is the programmer's: nothing that another try would mend."""
+    async with connected(url) as database:
+        with pytest.raises(PostgresSyntaxError, match="SELEC"):
+            async with database.unit() as unit:
+                await unit.text("SELEC 1")
+        assert await database.fetch(select(func.length("ab").label("n"))) == [{"n": 2}]
 
 
 async def test_idle_connections_that_died_are_replaced(source: Database, shared_url: str) -> None:
