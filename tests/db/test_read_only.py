@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import databases
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, delete, func, insert, select, update
+from sqlalchemy import URL, Column, Integer, MetaData, String, Table, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -216,10 +216,10 @@ def url_of(path: Path, query: str = "") -> str:
 
 
 def engine_on(path: Path, query: str) -> Any:
-    """`mode` is a part of the file's URI, in which a name is escaped once more than in the URL."""
-    return create_async_engine(
-        f"sqlite+aiosqlite:///file:{quote(quote(str(path)))}{query}&uri=true", poolclass=NullPool
-    )
+    """`mode` is a part of the file's URI, in which a name is escaped."""
+    options = {**dict(parse_qsl(query.removeprefix("?"))), "uri": "true"}
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query=options)
+    return create_async_engine(url, poolclass=NullPool)
 
 
 @pytest.mark.parametrize("query", ["?mode=ro", "?immutable=1", "?immutable=1&mode=ro&timeout=2"])
