@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from asgiauth import AnonymousUser, Auth, Group, Permission, Ref, User
 from asgiauth.events import PermissionRevoked
 from asgiauth.exceptions import NotFound
 
-from .granting import PERMISSIONS, Post, a_blog, all_grants, listen, store_permission, version
+from .granting import PERMISSIONS, Post, all_grants, listen, store_permission, version
 
 HERE, THERE = Ref("blog.post", 42), Ref("blog.post", 43)
 EVERYWHERE = ("blog.add_post", "blog.moderate")
@@ -26,25 +25,6 @@ ON_OBJECTS = [
     ("blog.view_tag", Ref("blog.tag", "a")),
     ("blog.view_tag", Ref("blog.tag", "A")),
 ]
-
-
-@pytest.fixture
-async def blog(url: str) -> AsyncIterator[Auth]:
-    async with a_blog(url) as auth:
-        yield auth
-
-
-@pytest.fixture
-async def ann(blog: Auth) -> User:
-    return await blog.users.create("ann")
-
-
-@pytest.fixture
-async def editors(blog: Auth, ann: User) -> Group:
-    """A group with Ann in it."""
-    group = await blog.groups.create("editors")
-    await blog.groups.add(ann, "editors")
-    return group
 
 
 async def grant_all(auth: Auth, *subjects: User | Group) -> None:

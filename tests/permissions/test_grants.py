@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -32,25 +32,6 @@ from .granting import (
 
 HERE = Ref("blog.post", 42)
 ONE, OTHER = UUID(int=1), UUID(int=2)
-
-
-@pytest.fixture
-async def blog(url: str) -> AsyncIterator[Auth]:
-    async with a_blog(url) as auth:
-        yield auth
-
-
-@pytest.fixture
-async def ann(blog: Auth) -> User:
-    return await blog.users.create("ann")
-
-
-@pytest.fixture
-async def editors(blog: Auth, ann: User) -> Group:
-    """A group with Ann in it."""
-    group = await blog.groups.create("editors")
-    await blog.groups.add(ann, "editors")
-    return group
 
 
 async def test_A5_4_a_grant_is_held_until_it_is_revoked(blog: Auth, ann: User, editors: Group) -> None:

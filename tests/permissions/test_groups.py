@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -34,17 +33,6 @@ NAMELESS: dict[str, list[Any]] = {
     "invalid_characters": ["a\0b", "a\ud800"],
     "invalid_type": [7, b"editors"],
 }
-
-
-@pytest.fixture
-async def blog(url: str) -> AsyncIterator[Auth]:
-    async with a_blog(url) as auth:
-        yield auth
-
-
-@pytest.fixture
-async def ann(blog: Auth) -> User:
-    return await blog.users.create("ann")
 
 
 async def test_A4_8_whoever_is_in_a_group_may_do_what_the_group_may(blog: Auth, ann: User) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +18,6 @@ PERM = "blog.change_post"
 HERE, THERE = Ref("blog.post", 42), Ref("blog.post", 43)
 OWN = Rule(PERM, check=lambda user, post: post.author_id == user.id, where=lambda user, t: t.c.author_id == user.id)
 SEEN = Rule("blog.view_post", check=lambda user, post: True, where=lambda user, t: t.c.id > 0, anonymous=True)
-
-
-@pytest.fixture
-async def blog(url: str) -> AsyncIterator[Auth]:
-    async with a_blog(url) as auth:
-        yield auth
 
 
 async def people(auth: Auth) -> dict[str, User]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,20 +13,9 @@ from asgiauth.exceptions import ConfigurationError, UnknownPermission
 
 from ..conftest import make_auth
 from .deciding import PERM, posts_of, statements
-from .granting import Post, a_blog, store_permission
+from .granting import Post, store_permission
 
 HERE = Ref("blog.post", 42)
-
-
-@pytest.fixture
-async def blog(url: str) -> AsyncIterator[Auth]:
-    async with a_blog(url) as auth:
-        yield auth
-
-
-@pytest.fixture
-async def ann(blog: Auth) -> User:
-    return await blog.users.create("ann")
 
 
 @pytest.fixture
